@@ -1,0 +1,472 @@
+/**
+ * The plain form in which values cross: what the manager reads of them, and no more.
+ *
+ *     Item = scalar            undefined, null, boolean, number, string, bigint: the manager compares and adds these
+ *          | Packed            opaque bytes of the codec, with the proxies and jobs inside listed beside the bytes
+ *          | Item[]            a list: arguments, keys(), entries()
+ *
+ * One tag byte, then the data, little-endian. `Reader` checks every bound: a length is compared with what is left in
+ * the frame before anything is allocated for it.
+ */
+import { ProtocolError } from '../errors.ts';
+
+export type Scalar = undefined | null | boolean | number | string | bigint;
+
+/** A shared object named inside packed bytes. On the way in, `id` is what the session calls it; on the way out, the manager's id. */
+export interface ProxyRef {
+  readonly id: number;
+  /** True where `id` is a handle that the sending session chose itself; false where it is the manager's object id. */
+  readonly local: boolean;
+  readonly typeId: string;
+  readonly name: string | undefined;
+}
+
+/** A task named inside packed bytes: the queue's name and the task's id. */
+export interface JobRefInfo {
+  readonly queue: string;
+  readonly id: string;
+}
+
+/** A value encoded by the codec. `bytes` is never read by the manager, only stored, compared and forwarded. */
+export class Packed {
+  readonly bytes: Uint8Array;
+  readonly proxies: readonly ProxyRef[];
+  readonly jobs: readonly JobRefInfo[];
+
+  constructor(bytes: Uint8Array, proxies: readonly ProxyRef[] = none, jobs: readonly JobRefInfo[] = none) {
+    this.bytes = bytes;
+    this.proxies = proxies;
+    this.jobs = jobs;
+  }
+}
+const none: readonly never[] = [];
+
+export type Item = Scalar | Packed | readonly Item[];
+
+const UNDEFINED = 0;
+const NULL = 1;
+const FALSE = 2;
+const TRUE = 3;
+const INT32 = 4;
+const FLOAT64 = 5;
+/** ASCII of up to 255 characters. */
+const ASCII = 6;
+const UTF8 = 7;
+/** Strings with lone surrogates, which UTF-8 cannot carry. */
+const UTF16 = 8;
+/** Sign byte, u32 length, hexadecimal digits. */
+const BIGINT = 9;
+const PACKED = 10;
+const PACKED_WITH_REFS = 11;
+const LIST = 12;
+
+/** Lists inside lists end here: deeper ones are no message of ours. */
+const MAX_DEPTH = 8;
+
+/** Where frames are written: the socket's side gives one that batches a turn's frames, tests one that keeps them. */
+export class Writer {
+  #buffer: Buffer;
+  #at = 0;
+
+  constructor(size = 1 << 16) {
+    this.#buffer = Buffer.allocUnsafeSlow(size);
+  }
+
+  get length(): number {
+    return this.#at;
+  }
+
+  /** The bytes so far; the writer starts anew with a buffer of its own, so the caller owns what it got. */
+  take(nextSize = 1 << 16): Buffer {
+    const taken = this.#buffer.subarray(0, this.#at);
+    this.#buffer = Buffer.allocUnsafeSlow(nextSize);
+    this.#at = 0;
+    return taken;
+  }
+
+  /** Drops all that was written after `length`: a frame that turned out not to be encodable leaves no trace. */
+  truncate(length: number): void {
+    this.#at = length;
+  }
+
+  #room(bytes: number): void {
+    const need = this.#at + bytes;
+    if (need <= this.#buffer.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(need, this.#buffer.length * 2));
+    this.#buffer.copy(grown, 0, 0, this.#at);
+    this.#buffer = grown;
+  }
+
+  /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
+  startFrame(kind: number): number {
+    this.#room(5);
+    const start = this.#at;
+    this.#buffer[start + 4] = kind;
+    this.#at = start + 5;
+    return start;
+  }
+
+  /** Ends the frame started at `start` and returns its size with the length word. */
+  endFrame(start: number): number {
+    this.#buffer.writeUInt32LE(this.#at - start - 4, start);
+    return this.#at - start;
+  }
+
+  u8(value: number): void {
+    this.#room(1);
+    this.#buffer[this.#at++] = value;
+  }
+
+  u16(value: number): void {
+    this.#room(2);
+    this.#at = this.#buffer.writeUInt16LE(value, this.#at);
+  }
+
+  u32(value: number): void {
+    this.#room(4);
+    const buffer = this.#buffer;
+    const at = this.#at;
+    buffer[at] = value;
+    buffer[at + 1] = value >>> 8;
+    buffer[at + 2] = value >>> 16;
+    buffer[at + 3] = value >>> 24;
+    this.#at = at + 4;
+  }
+
+  /** Counters that may pass 2^32 (task numbers, lease sequences): 48 bits last 8 years at a million a second. */
+  u48(value: number): void {
+    this.u32(value % 0x1_0000_0000);
+    this.u16(Math.floor(value / 0x1_0000_0000));
+  }
+
+  f64(value: number): void {
+    this.#room(8);
+    this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+  }
+
+  /** Bytes as they are, without a length. */
+  raw(bytes: Uint8Array, from = 0, to = bytes.length): void {
+    const size = to - from;
+    this.#room(size);
+    if (size < 24) {
+      const buffer = this.#buffer;
+      let at = this.#at;
+      for (let i = from; i < to; i++) buffer[at++] = bytes[i] as number;
+    } else {
+      this.#buffer.set(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to), this.#at);
+    }
+    this.#at += size;
+  }
+
+  /** A string whose characters stand for bytes, as they are. */
+  latin1(bytes: string): void {
+    this.#room(bytes.length);
+    this.#at += this.#buffer.write(bytes, this.#at, 'latin1');
+  }
+
+  /** Overwrites a u32 written before. */
+  patchU32(value: number, at: number): void {
+    this.#buffer.writeUInt32LE(value, at);
+  }
+
+  /** A short text of the protocol itself (a type id, a method's name): u16 length and UTF-8. */
+  text(value: string): void {
+    const size = Buffer.byteLength(value);
+    if (size > 0xffff) throw new RangeError(`a name of ${size} bytes is too long; at most 65,535 are allowed`);
+    this.u16(size);
+    this.#room(size);
+    this.#at += this.#buffer.write(value, this.#at, 'utf8');
+  }
+
+  item(value: Item): void {
+    switch (typeof value) {
+      case 'number':
+        if ((value | 0) === value && !Object.is(value, -0)) {
+          this.#room(5);
+          this.#buffer[this.#at] = INT32;
+          this.#at = this.#buffer.writeInt32LE(value, this.#at + 1);
+        } else {
+          this.u8(FLOAT64);
+          this.f64(value);
+        }
+        return;
+      case 'string':
+        this.#string(value);
+        return;
+      case 'undefined':
+        this.u8(UNDEFINED);
+        return;
+      case 'boolean':
+        this.u8(value ? TRUE : FALSE);
+        return;
+      case 'bigint':
+        this.#bigint(value);
+        return;
+      default:
+        if (value === null) this.u8(NULL);
+        else if (value instanceof Packed) this.#packed(value);
+        else this.#list(value);
+    }
+  }
+
+  #string(value: string): void {
+    const length = value.length;
+    if (length < 256) {
+      this.#room(2 + length);
+      const buffer = this.#buffer;
+      const start = this.#at;
+      let at = start + 2;
+      let i = 0;
+      for (; i < length; i++) {
+        const c = value.charCodeAt(i);
+        if (c > 0x7f) break;
+        buffer[at++] = c;
+      }
+      if (i === length) {
+        buffer[start] = ASCII;
+        buffer[start + 1] = length;
+        this.#at = at;
+        return;
+      }
+    }
+    if (value.isWellFormed()) {
+      const size = Buffer.byteLength(value);
+      this.u8(UTF8);
+      this.u32(size);
+      this.#room(size);
+      this.#at += this.#buffer.write(value, this.#at, 'utf8');
+    } else {
+      this.u8(UTF16);
+      this.u32(length * 2);
+      this.#room(length * 2);
+      this.#at += this.#buffer.write(value, this.#at, 'ucs2');
+    }
+  }
+
+  #bigint(value: bigint): void {
+    const digits = (value < 0n ? -value : value).toString(16);
+    this.u8(BIGINT);
+    this.u8(value < 0n ? 1 : 0);
+    this.u32(digits.length);
+    this.latin1(digits);
+  }
+
+  #packed(value: Packed): void {
+    const { bytes, proxies, jobs } = value;
+    if (proxies.length === 0 && jobs.length === 0) {
+      this.u8(PACKED);
+    } else {
+      this.u8(PACKED_WITH_REFS);
+      this.u16(proxies.length);
+      for (const ref of proxies) {
+        this.u8(ref.local ? 1 : 0);
+        this.u48(ref.id);
+        this.text(ref.typeId);
+        this.item(ref.name);
+      }
+      this.u16(jobs.length);
+      for (const ref of jobs) {
+        this.item(ref.queue);
+        this.item(ref.id);
+      }
+    }
+    this.u32(bytes.length);
+    this.raw(bytes);
+  }
+
+  #list(items: readonly Item[]): void {
+    this.u8(LIST);
+    this.u32(items.length);
+    for (const item of items) this.item(item);
+  }
+}
+
+/** Reads one frame's body; every read past its end is a `ProtocolError`. */
+export class Reader {
+  #buffer: Buffer;
+  #at: number;
+  #end: number;
+
+  constructor(buffer: Buffer, from = 0, to = buffer.length) {
+    this.#buffer = buffer;
+    this.#at = from;
+    this.#end = to;
+  }
+
+  /** Points the reader at another frame: a connection keeps one reader for all of them. */
+  reset(buffer: Buffer, from: number, to: number): this {
+    this.#buffer = buffer;
+    this.#at = from;
+    this.#end = to;
+    return this;
+  }
+
+  get position(): number {
+    return this.#at;
+  }
+
+  get buffer(): Buffer {
+    return this.#buffer;
+  }
+
+  get left(): number {
+    return this.#end - this.#at;
+  }
+
+  #need(bytes: number): number {
+    const at = this.#at;
+    if (bytes > this.#end - at) throw new ProtocolError(`a message ends ${bytes - (this.#end - at)} bytes too early`);
+    this.#at = at + bytes;
+    return at;
+  }
+
+  /** The message must end here. */
+  end(): void {
+    if (this.#at !== this.#end) throw new ProtocolError(`a message has ${this.#end - this.#at} bytes too many`);
+  }
+
+  u8(): number {
+    return this.#buffer[this.#need(1)] as number;
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16LE(this.#need(2));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32LE(this.#need(4));
+  }
+
+  u48(): number {
+    const low = this.u32();
+    return this.u16() * 0x1_0000_0000 + low;
+  }
+
+  f64(): number {
+    return this.#buffer.readDoubleLE(this.#need(8));
+  }
+
+  /** A view into the frame: valid only until the reader's owner goes on; copy what is kept. */
+  view(bytes: number): Buffer {
+    const at = this.#need(bytes);
+    return this.#buffer.subarray(at, at + bytes);
+  }
+
+  /** The rest of the frame as a string whose characters stand for bytes: the most compact way to keep small payloads. */
+  restLatin1(): string {
+    const at = this.#at;
+    this.#at = this.#end;
+    return this.#buffer.toString('latin1', at, this.#end);
+  }
+
+  /** The rest of the frame, copied. */
+  restCopy(): Buffer {
+    const at = this.#at;
+    this.#at = this.#end;
+    return copyOf(this.#buffer, at, this.#end);
+  }
+
+  text(): string {
+    const size = this.u16();
+    const at = this.#need(size);
+    return this.#buffer.toString('utf8', at, at + size);
+  }
+
+  scalar(): Scalar {
+    const item = this.item();
+    if (typeof item === 'object' && item !== null) throw new ProtocolError('a message has a value where a scalar belongs');
+    return item;
+  }
+
+  string(): string {
+    const item = this.item();
+    if (typeof item !== 'string') throw new ProtocolError('a message has another value where a string belongs');
+    return item;
+  }
+
+  /** Packed bytes in it are copied, so that a small value does not keep a whole chunk of the socket alive. */
+  item(depth = 0): Item {
+    switch (this.u8()) {
+      case UNDEFINED:
+        return undefined;
+      case NULL:
+        return null;
+      case FALSE:
+        return false;
+      case TRUE:
+        return true;
+      case INT32:
+        return this.#buffer.readInt32LE(this.#need(4));
+      case FLOAT64:
+        return this.f64();
+      case ASCII: {
+        const size = this.u8();
+        const at = this.#need(size);
+        return this.#buffer.toString('latin1', at, at + size);
+      }
+      case UTF8: {
+        const size = this.u32();
+        const at = this.#need(size);
+        return this.#buffer.toString('utf8', at, at + size);
+      }
+      case UTF16: {
+        const size = this.u32();
+        const at = this.#need(size);
+        return this.#buffer.toString('ucs2', at, at + size);
+      }
+      case BIGINT:
+        return this.#bigint();
+      case PACKED: {
+        const size = this.u32();
+        const at = this.#need(size);
+        return new Packed(copyOf(this.#buffer, at, at + size));
+      }
+      case PACKED_WITH_REFS:
+        return this.#packedWithRefs();
+      case LIST: {
+        const count = this.u32();
+        if (depth >= MAX_DEPTH) throw new ProtocolError(`a message nests lists deeper than ${MAX_DEPTH}`);
+        // Each item takes at least its tag byte: a count beyond the bytes that are left is a lie.
+        if (count > this.left) throw new ProtocolError(`a message claims ${count} items in ${this.left} bytes`);
+        const items: Item[] = [];
+        for (let i = 0; i < count; i++) items.push(this.item(depth + 1));
+        return items;
+      }
+      default:
+        throw new ProtocolError(`a message has an unknown tag ${this.#buffer[this.#at - 1]}`);
+    }
+  }
+
+  #bigint(): bigint {
+    const negative = this.u8() === 1;
+    const size = this.u32();
+    const at = this.#need(size);
+    const digits = this.#buffer.toString('latin1', at, at + size);
+    if (!/^[0-9a-f]+$/.test(digits)) throw new ProtocolError('a message has a bigint that is none');
+    const value = BigInt(`0x${digits}`);
+    return negative ? -value : value;
+  }
+
+  #packedWithRefs(): Packed {
+    const proxies: ProxyRef[] = [];
+    for (let count = this.u16(); count > 0; count--) {
+      const local = this.u8() === 1;
+      const id = this.u48();
+      const typeId = this.text();
+      const name = this.scalar();
+      proxies.push({ id, local, typeId, name: typeof name === 'string' ? name : undefined });
+    }
+    const jobs: JobRefInfo[] = [];
+    for (let count = this.u16(); count > 0; count--) jobs.push({ queue: this.string(), id: this.string() });
+    const size = this.u32();
+    const at = this.#need(size);
+    return new Packed(copyOf(this.#buffer, at, at + size), proxies, jobs);
+  }
+}
+
+/** A copy that owns its memory where it is large, and shares Node's small pool where it is not. */
+function copyOf(buffer: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafe(to - from);
+  buffer.copy(copy, 0, from, to);
+  return copy;
+}
