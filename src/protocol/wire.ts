@@ -63,53 +63,62 @@ const LIST = 12;
 /** Lists inside lists end here: deeper ones are no message of ours. */
 const MAX_DEPTH = 8;
 
-/** Where frames are written: the socket's side gives one that batches a turn's frames, tests one that keeps them. */
+/** Memory is asked for in pieces of this size (bytes) and dealt out to one `take()` after the other. */
+const SLAB = 1 << 16;
+/** What is left of a slab below this (bytes) is not worth starting in. */
+const SCRAP = 1 << 12;
+
+/** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
 export class Writer {
-  #buffer: Buffer;
+  #buffer: Buffer = Buffer.allocUnsafeSlow(SLAB);
+  #from = 0;
   #at = 0;
 
-  constructor(size = 1 << 16) {
-    this.#buffer = Buffer.allocUnsafeSlow(size);
-  }
-
+  /** Bytes written since the last `take()`. */
   get length(): number {
-    return this.#at;
+    return this.#at - this.#from;
   }
 
-  /** The bytes so far; the writer starts anew with a buffer of its own, so the caller owns what it got. */
-  take(nextSize = 1 << 16): Buffer {
-    const taken = this.#buffer.subarray(0, this.#at);
-    this.#buffer = Buffer.allocUnsafeSlow(nextSize);
-    this.#at = 0;
+  /** The bytes since the last `take()`. */
+  take(): Buffer {
+    const taken = this.#buffer.subarray(this.#from, this.#at);
+    this.#from = this.#at;
+    if (this.#buffer.length - this.#at < SCRAP) {
+      this.#buffer = Buffer.allocUnsafeSlow(SLAB);
+      this.#from = this.#at = 0;
+    }
     return taken;
   }
 
-  /** Drops all that was written after `length`: a frame that turned out not to be encodable leaves no trace. */
-  truncate(length: number): void {
-    this.#at = length;
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#buffer.length) return;
+    const used = this.#at - this.#from;
+    const grown = Buffer.allocUnsafeSlow(Math.max(SLAB, (used + bytes) * (used === 0 ? 1 : 2)));
+    this.#buffer.copy(grown, 0, this.#from, this.#at);
+    this.#buffer = grown;
+    this.#from = 0;
+    this.#at = used;
   }
 
-  #room(bytes: number): void {
-    const need = this.#at + bytes;
-    if (need <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(need, this.#buffer.length * 2));
-    this.#buffer.copy(grown, 0, 0, this.#at);
-    this.#buffer = grown;
+  /** Drops the frame that was begun at `start`: one that turned out not to be encodable leaves no trace. */
+  abandonFrame(start: number): void {
+    this.#at = this.#from + start;
   }
 
   /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
   startFrame(kind: number): number {
     this.#room(5);
-    const start = this.#at;
-    this.#buffer[start + 4] = kind;
-    this.#at = start + 5;
-    return start;
+    const at = this.#at;
+    this.#buffer[at + 4] = kind;
+    this.#at = at + 5;
+    return at - this.#from;
   }
 
   /** Ends the frame started at `start` and returns its size with the length word. */
   endFrame(start: number): number {
-    this.#buffer.writeUInt32LE(this.#at - start - 4, start);
-    return this.#at - start;
+    const size = this.length - start;
+    this.#buffer.writeUInt32LE(size - 4, this.#from + start);
+    return size;
   }
 
   u8(value: number): void {
@@ -164,9 +173,9 @@ export class Writer {
     this.#at += this.#buffer.write(bytes, this.#at, 'latin1');
   }
 
-  /** Overwrites a u32 written before. */
+  /** Overwrites a u32 that was written when `length` was `at`. */
   patchU32(value: number, at: number): void {
-    this.#buffer.writeUInt32LE(value, at);
+    this.#buffer.writeUInt32LE(value, this.#from + at);
   }
 
   /** A short text of the protocol itself (a type id, a method's name): u16 length and UTF-8. */

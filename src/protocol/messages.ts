@@ -1,0 +1,172 @@
+/**
+ * The whole protocol on one page: every kind of frame and what its body holds, in the order in which it is written.
+ *
+ *     frame = u32 length of the rest | u8 kind | body            all integers little-endian
+ *
+ * `item` is a value in plain form (wire.ts), `rest` an item that ends with the frame and that the manager keeps as it
+ * is. Call ids are the client's, count up, and are unique among the calls under way. Handles are the client's names for
+ * shared objects; 0 is the manager itself. Leases are named by their sequence: with the manager's epoch it is the token.
+ * docs/protocol.md tells the story that these frames make.
+ */
+
+/** Both sides name it in the first frame; a manager speaks exactly one. */
+export const PROTOCOL_VERSION = 1;
+
+/** Before the handshake is done, no frame may be longer than this (bytes). */
+export const HANDSHAKE_FRAME_LIMIT = 1024;
+/** Before the handshake is done, a connection may send no more than this (bytes). */
+export const HANDSHAKE_BUDGET = 4096;
+/** The handshake must be done within this time (ms). */
+export const HANDSHAKE_DEADLINE = 5_000;
+/** A frame that has begun must have arrived within this time of silence (ms). */
+export const PARTIAL_FRAME_DEADLINE = 30_000;
+/** Default of `limits.frameBytes`. */
+export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
+
+/** Client to manager. */
+export const ToManager = {
+  /** magic 'QM', u16 version, u8 role, 32 bytes nonce: fixed size, the only frame parsed before authentication but PROOF */
+  HELLO: 1,
+  /** 32 bytes MAC of the client */
+  PROOF: 2,
+  /** item pid, item host, item name, item ticket (of an owned worker) or session and secret (of a helper) */
+  IDENTIFY: 3,
+  /** nothing: "I am alive" */
+  BEAT: 4,
+
+  /** u32 handle, text type id, item name, item options: [key, value, …] */
+  OPEN: 10,
+  /** u32 handle: gives up the reference; of a hold's handle: ends the hold */
+  DROP: 11,
+  /** u32 call, u32 handle, u8 method, items */
+  CALL: 12,
+  /** u32 call: its caller no longer waits */
+  CANCEL: 13,
+  /** u32 call, u32 handle, u32 new handle for the held object, f64 hold timeout in ms (0: none) */
+  HOLD: 14,
+
+  /** u16 index, text: the name of a task, once per session */
+  NAME: 20,
+  /** u32 call, u32 handle, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input */
+  PUT: 21,
+  /** u32 call, u32 handle, u8 1 = do not wait, u16 window */
+  TAKE: 22,
+  /** u32 handle, u16 window: how many leased tasks this taker wants to hold */
+  WINDOW: 23,
+  /** u32 call, u48 lease, u48 number, u32 how long it ran in tenths of a ms, u8 PayloadFlags, rest: output */
+  COMPLETE: 24,
+  /** u32 call, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, rest: error */
+  FAIL: 25,
+  /** u32 call, u48 lease: un-started */
+  RELEASE: 26,
+  /** u32 call, u48 lease, f64 ms */
+  EXTEND: 27,
+  /** u48 lease, rest: value */
+  PROGRESS: 28,
+  /** u48 lease: this one and every earlier one of this taker have started */
+  STARTED: 29,
+  /** of a helper: u32 count, u48 leases: un-started tasks of its session, given back in their order */
+  GIVE_BACK: 30,
+  /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, priority, after, retries, input], …] */
+  GRAPH: 31,
+} as const;
+
+/** Manager to client. */
+export const ToClient = {
+  /** u16 version, 32 bytes nonce */
+  CHALLENGE: 128,
+  /** 32 bytes MAC of the manager */
+  PROOF: 129,
+  /** u8 Refusal, u16 version of the manager, text why: the connection ends after it */
+  REFUSED: 130,
+  /** u48 session, f64 epoch, u32 pid, f64 lease timeout in ms, u32 frame limit, 16 bytes secret for the session's helper */
+  WELCOME: 131,
+
+  /** u32 call, rest: item */
+  RESULT: 140,
+  /** u32 first call, u32 count: calls that succeeded with nothing to say */
+  DONE: 141,
+  /** u32 call, item error (see WireError) */
+  FAILED: 142,
+  /** u32 handle, text event, item: something happened to an object that this session holds */
+  EVENT: 143,
+
+  /** u16 index, text: the name of a task, once per session */
+  NAME: 150,
+  /** u32 first call, u32 count, u48 first number: puts that were accepted, numbers counting up with the calls */
+  ACCEPTED: 151,
+  /** u32 call of the put, u8 TaskOutcome, rest: output | error */
+  OUTCOME: 152,
+  /** u32 handle, u48 lease, u48 number, u8 TaskFlags, u16 name, u16 attempt, [item id], [item outputs: [id, output, …]], rest: input */
+  TASK: 153,
+  /** u32 call, u16 how many tasks were sent for it */
+  TAKEN: 154,
+  /** u48 lease, item error: the lease has ended */
+  LOST: 155,
+  /** to a helper: u32 how many un-started tasks somebody else is waiting for */
+  RECALL: 156,
+  /** u32 call of the put, rest: progress reported by the handler */
+  PROGRESS: 157,
+} as const;
+
+/** What a connection is for. */
+export const Role = { client: 1, helper: 2 } as const;
+
+export const PutFlags = {
+  /** Only the outcome is wanted: no ACCEPTED is sent. */
+  run: 1,
+  /** Refuse with QueueFullError instead of waiting. */
+  nowait: 2,
+  /** An options item follows the name. */
+  options: 4,
+  /** The input names proxies or jobs. */
+  refs: 8,
+} as const;
+
+export const PayloadFlags = { refs: 1 } as const;
+
+export const FailFlags = {
+  /** The error names proxies. */
+  refs: 1,
+  /** No retry, whatever is left. */
+  final: 2,
+} as const;
+
+export const TaskFlags = {
+  /** The task has an id of its user's choice, which follows. */
+  id: 1,
+  /** The input names jobs: their outputs follow. */
+  outputs: 2,
+} as const;
+
+export const Outcome = { succeeded: 0, failed: 1 } as const;
+
+export const Refusal = { version: 1, authentication: 2, connections: 3, protocol: 4 } as const;
+
+/** Keys of a put's options as they cross. */
+export const PutKey = { id: 1, priority: 2, after: 3, retries: 4, atMostOnce: 5, poisonAfter: 6 } as const;
+
+/** A failure of the manager in plain form: [code, message, [field, value, …], cause as packed bytes]. */
+export type WireErrorParts = readonly [code: string, message: string, fields: readonly unknown[], cause: unknown];
+
+/** Method numbers are places in these lists: add at the end only. */
+export const methods = {
+  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone'],
+  dict: [
+    'get', 'set', 'has', 'delete', 'clear', 'size', 'keys', 'values', 'entries', 'getMany', 'setMany', 'getOrInsert',
+    'increment', 'compareAndSet', 'pop', 'snapshot',
+  ],
+  queue: [
+    'put', 'putNowait', 'get', 'getNowait', 'putMany', 'getMany', 'size', 'empty', 'full', 'taskDone', 'join',
+    'shutdown', 'snapshot',
+  ],
+  lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
+  counter: ['get', 'add', 'set', 'snapshot'],
+  value: ['get', 'set', 'compareAndSet', 'snapshot'],
+  tasks: [
+    'record', 'has', 'size', 'entries', 'counts', 'outcome', 'cancel', 'watchRun', 'cancelRun', 'snapshot', 'progress',
+  ],
+  custom: ['invoke', 'snapshot'],
+} as const satisfies Record<string, readonly string[]>;
+
+export type BuiltInType = Exclude<keyof typeof methods, 'manager' | 'custom'>;

@@ -1,0 +1,75 @@
+/**
+ * The task dict: every task whose record is kept, by number and by chosen id. Finished tasks leave it in the order in
+ * which they ended, by count and by age, and never while something still needs them.
+ */
+import { Deque } from './deque.ts';
+import { automaticNumber, type Task } from './task.ts';
+
+export class Records {
+  readonly #byNumber = new Map<number, Task>();
+  readonly #byId = new Map<string, Task>();
+  readonly #finished = new Deque<Task>();
+  readonly #count: number;
+  /** Tenths of a millisecond. */
+  readonly #age: number;
+
+  constructor(keep: { count: number; age: number }) {
+    this.#count = keep.count;
+    this.#age = keep.age * 10;
+  }
+
+  get size(): number {
+    return this.#byNumber.size;
+  }
+
+  add(task: Task): void {
+    this.#byNumber.set(task.number, task);
+    if (task.id !== undefined) this.#byId.set(task.id, task);
+  }
+
+  get(id: string): Task | undefined {
+    const number = automaticNumber(id);
+    return number === undefined ? this.#byId.get(id) : this.#byNumber.get(number);
+  }
+
+  byNumber(number: number): Task | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  /** In the order of the puts. */
+  values(): IterableIterator<Task> {
+    return this.#byNumber.values();
+  }
+
+  /** The task has ended: from now on its record is kept by count and age. */
+  ended(task: Task, now: number): void {
+    this.#finished.push(task);
+    this.prune(now);
+  }
+
+  /** Lets go of the records whose time has come. */
+  prune(now: number): void {
+    for (;;) {
+      const oldest = this.#finished.peek();
+      if (oldest === undefined) return;
+      if (this.#finished.size <= this.#count && now - oldest.endedAt <= this.#age) return;
+      this.#finished.shift();
+      if (oldest.pins > 0) oldest.overdue = true;
+      else this.#forget(oldest);
+    }
+  }
+
+  pin(task: Task): void {
+    task.pins++;
+  }
+
+  unpin(task: Task): void {
+    task.pins--;
+    if (task.pins === 0 && task.overdue) this.#forget(task);
+  }
+
+  #forget(task: Task): void {
+    this.#byNumber.delete(task.number);
+    if (task.id !== undefined) this.#byId.delete(task.id);
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * One task of the task dict, as compact as a record that a million of can be pending: flat fields, numbers that stay
+ * small integers, nothing allocated that most tasks do not have.
+ *
+ *                      ┌────────── released, lost, retried ◀─────────┐
+ *     put ─▶ blocked ─▶ ready ─────────────────────────────▶ leased ─┤
+ *               │         │                                     │    │
+ *               ▼         ▼                                     ▼    ▼
+ *            skipped   cancelled                       succeeded   failed, cancelled
+ */
+import type { TaskState } from '../tasks.ts';
+
+/** Who holds leases: one taker of tasks, in the manager one queue's side of a session. */
+export interface Holder {
+  readonly leases: Map<number, Task>;
+}
+
+/** States as small integers; their names are the API's. */
+export const State = {
+  blocked: 0,
+  delayed: 1,
+  ready: 2,
+  leased: 3,
+  succeeded: 4,
+  failed: 5,
+  cancelled: 6,
+  expired: 7,
+  skipped: 8,
+} as const;
+export type State = (typeof State)[keyof typeof State];
+
+export const stateNames: readonly TaskState[] = [
+  'blocked',
+  'delayed',
+  'ready',
+  'leased',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'expired',
+  'skipped',
+];
+
+/** Why a task did not succeed. `cause` is opaque to the queue. */
+export interface Failure {
+  readonly code: 'QM_TASK_FAILED' | 'QM_WORKER_LOST' | 'QM_TASK_CANCELLED' | 'QM_DEPENDENCY_FAILED';
+  readonly message: string;
+  /** Fields of the error class: [name, value, …]. */
+  readonly fields: readonly (string | number | undefined)[];
+  readonly cause: unknown;
+  /** For a skipped task: the failure of the task it came after. */
+  readonly ancestor?: Failure;
+}
+
+/** A change worth keeping that the record's own times do not tell: retries, losses, hand-backs of started work. */
+export interface Change {
+  readonly at: number;
+  readonly from: State;
+  readonly to: State;
+  readonly why: string;
+}
+
+/** Times are tenths of a millisecond since the queue's clock began; -1 where not yet. */
+export const NEVER = -1;
+
+export class Task {
+  /** Counts up with the puts: order among equals, and the automatic id. */
+  readonly number: number;
+  /** The id its user chose, if any. */
+  readonly id: string | undefined;
+  readonly name: string;
+  readonly priority: number;
+  /** Opaque to the queue. */
+  input: unknown;
+  readonly bytesIn: number;
+  state: State = State.blocked;
+  /** Executions that started. */
+  attempt = 0;
+  /** Handler failures so far. */
+  failures = 0;
+  /** Workers that ended while they ran it. */
+  deaths = 0;
+  /** How many handler failures are followed by another attempt. */
+  readonly retries: number;
+  /** Deaths after which it is failed; 1 for at-most-once. */
+  readonly poisonAfter: number;
+  /** Sequence of the current lease; 0 without one. */
+  lease = 0;
+  /** Sequence of the lease under which it ended: a repeated complete gets the same answer. */
+  endedBy = 0;
+  holder: Holder | undefined = undefined;
+  output: unknown = undefined;
+  bytesOut = 0;
+  failure: Failure | undefined = undefined;
+  putAt = 0;
+  readyAt = NEVER;
+  startedAt = NEVER;
+  endedAt = NEVER;
+  /** How many tasks it still waits for. */
+  waiting = 0;
+  /** Tasks it comes after, as given; undefined for none. */
+  after: readonly Task[] | undefined = undefined;
+  /** Tasks that come after it. */
+  dependents: Task[] | undefined = undefined;
+  /** Reasons why its record must stay: an outcome not yet delivered, a dependent or run that needs it. */
+  pins = 0;
+  /** Its time has come by `keepRecords`, but pins keep it. */
+  overdue = false;
+  changes: Change[] | undefined = undefined;
+  /** Of the last lease. */
+  worker: unknown = undefined;
+  /** Where the outcome goes: opaque to the queue. */
+  origin: unknown = undefined;
+  call = 0;
+  run: unknown = undefined;
+
+  constructor(
+    number: number,
+    id: string | undefined,
+    name: string,
+    priority: number,
+    input: unknown,
+    bytesIn: number,
+    retries: number,
+    poisonAfter: number,
+  ) {
+    this.number = number;
+    this.id = id;
+    this.name = name;
+    this.priority = priority;
+    this.input = input;
+    this.bytesIn = bytesIn;
+    this.retries = retries;
+    this.poisonAfter = poisonAfter;
+  }
+
+  get finished(): boolean {
+    return this.state >= State.succeeded;
+  }
+
+  /** The id by which the API knows it. */
+  get key(): string {
+    return this.id ?? automaticId(this.number);
+  }
+}
+
+/** Ids that the manager gives: 't' and the task's number. */
+export function automaticId(number: number): string {
+  return `t${number}`;
+}
+
+/** The number in an automatic id; undefined for an id of the user's choice. */
+export function automaticNumber(id: string): number | undefined {
+  return /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
+}

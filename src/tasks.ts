@@ -1,0 +1,194 @@
+/**
+ * The words of tasks that users write and read: handlers, options, states, records.
+ */
+import type { WaitOptions } from './waiting.ts';
+
+declare const output: unique symbol;
+
+/** Stands for the output of a task or job: anywhere in the plain objects and arrays of an input it is an edge. */
+export interface JobRef<out Out = unknown> {
+  readonly id: string;
+  /** Never there: carries the type. */
+  readonly [output]: Out;
+}
+
+/** What a job graph or a queue runs for a task of its name. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any input: each handler names its own
+export type Handler = (input: any, context: TaskContext) => unknown;
+export type Handlers = Record<string, Handler>;
+
+/** The handlers of a tasks module (`typeof import('./tasks.js')`), or the handlers themselves. */
+export type HandlersOf<M> = M extends { default: infer D } ? D : M;
+export type TaskName<H> = keyof H & string;
+export type InputOf<H, N extends keyof H> = H[N] extends (...args: infer A) => unknown
+  ? A extends []
+    ? void
+    : A[0]
+  : never;
+type Unhandled<R> = R extends TaskHandle<infer O> ? Unhandled<O> : R;
+export type OutputOf<H, N extends keyof H> = H[N] extends (...args: never) => infer R ? Unhandled<Awaited<R>> : never;
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any map, any set
+type Containers = ReadonlyMap<any, any> | ReadonlySet<any>;
+type Leaf =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | undefined
+  | Date
+  | RegExp
+  | URL
+  | Error
+  | ArrayBuffer
+  | SharedArrayBuffer
+  | ArrayBufferView
+  | Containers
+  | AsyncDisposable;
+
+/** An input in which any part may be a reference to the output that will be there. */
+export type Wired<T> = JobRef<T> | WiredInside<T>;
+type WiredInside<T> = T extends Leaf
+  ? T
+  : T extends (...args: never) => unknown
+    ? never
+    : T extends readonly (infer E)[]
+      ? number extends T['length']
+        ? WiredArray<E>
+        : { [K in keyof T]: Wired<T[K]> }
+      : { [K in keyof T]: Wired<T[K]> };
+/** An interface, so that recursive inputs (JSON) resolve lazily. */
+export interface WiredArray<E> extends ReadonlyArray<Wired<E>> {}
+
+/** The arguments after a task's name: the input may be left out where the handler does without. */
+export type Call<W, I, O> = undefined extends I ? [input?: W, options?: O] : [input: W, options?: O];
+
+/**
+ * Where a task stands. `blocked` waits for the tasks it comes after, `ready` for a worker; the last five are final.
+ */
+export type TaskState =
+  'blocked' | 'delayed' | 'ready' | 'leased' | 'succeeded' | 'failed' | 'cancelled' | 'expired' | 'skipped';
+
+export interface PutOptions {
+  /** Your own id: putting it again with the same name and input gives the first task's handle. Not of the form t1. */
+  id?: string | undefined;
+  /** Higher runs sooner; ties first in, first out. Default 0. */
+  priority?: number | undefined;
+  /** Runs only after these have succeeded; skipped when one did not. */
+  after?: readonly (string | JobRef)[] | undefined;
+  /** How many failures of the handler are followed by another attempt. Default: the queue's `retries`. */
+  retries?: number | undefined;
+  /** A worker that ends while it runs this task fails it, with `WorkerLostError`; no second attempt. */
+  atMostOnce?: boolean | undefined;
+}
+
+export interface TaskQueueOptions {
+  /** Most tasks that may wait; `put` waits beyond. Default: no limit. */
+  maxSize?: number | undefined;
+  /** Most bytes of input that may wait. Default: no limit. */
+  maxBytes?: number | undefined;
+  /** How many failures of a handler are followed by another attempt. Default 0. */
+  retries?: number | undefined;
+  /** A task that has taken so many workers with it fails with `WorkerLostError`. Default 3. */
+  poisonAfter?: number | undefined;
+  /** How long (ms) a worker may be silent before its leases end. Default 15,000. */
+  leaseTimeout?: number | undefined;
+  /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
+  keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
+}
+
+export interface TaskRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly state: TaskState;
+  readonly priority: number;
+  /** Executions that started. */
+  readonly attempt: number;
+  /** The worker that holds or last held it, with its process and host. */
+  readonly worker?: string;
+  readonly pid?: number;
+  readonly host?: string;
+  /** Wall-clock times in ms since 1970. */
+  readonly putAt: number;
+  readonly readyAt?: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** From ready to started, and from started to ended (ms). */
+  readonly waitMs?: number;
+  readonly runMs?: number;
+  /** Encoded sizes. */
+  readonly bytesIn: number;
+  readonly bytesOut?: number;
+  readonly after: readonly string[];
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly history: readonly {
+    readonly at: number;
+    readonly from: TaskState | 'new';
+    readonly to: TaskState;
+    readonly why: string;
+  }[];
+}
+
+export interface TaskFilter {
+  state?: TaskState | readonly TaskState[] | undefined;
+  name?: string | undefined;
+  /** Most records to return. Default 1,000. */
+  limit?: number | undefined;
+}
+
+/** One task that was put, from whichever process. */
+export interface TaskHandle<out Out = unknown> extends JobRef<Out> {
+  readonly id: string;
+  /**
+   * Its output.
+   * @throws TaskFailedError (cause: the handler's error), WorkerLostError, TaskCancelledError, DependencyFailedError,
+   * UnknownTaskError when retention has let its record go
+   */
+  result(options?: WaitOptions): Promise<Out>;
+  state(): Promise<TaskState>;
+  record(): Promise<TaskRecord>;
+  /** False where it had ended already. */
+  cancel(reason?: string): Promise<boolean>;
+  /** What its handler reports with `progress()` from now on, until it ends. */
+  progress(): AsyncIterable<unknown>;
+}
+
+/** A task that this process may run now, until it completes, fails, gives it back or loses the lease. */
+export interface LeasedTask<In = unknown> {
+  readonly id: string;
+  readonly name: string;
+  readonly input: In;
+  /** Executions started, this one included. */
+  readonly attempt: number;
+  /** Grows over all leases of all tasks; a write that carries an older one is late. */
+  readonly token: bigint;
+  /** Aborts when the lease is lost or the task is cancelled. */
+  readonly signal: AbortSignal;
+  /** @throws LeaseLostError when the lease has ended; the outcome is then not recorded */
+  complete(output?: unknown): Promise<void>;
+  fail(error: unknown, options?: { retry?: boolean }): Promise<void>;
+  /** Gives it back un-started. */
+  release(): Promise<void>;
+  /** Keeps the lease for at least so many ms from now even if this process falls silent. */
+  extend(ms: number): Promise<void>;
+  progress(value: unknown): void;
+}
+
+/** What a handler is given beside its input. */
+export interface TaskContext {
+  readonly id: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly token: bigint;
+  readonly signal: AbortSignal;
+  /** Name of the worker that runs it. */
+  readonly worker: string;
+  readonly pid: number;
+  progress(value: unknown): void;
+}
+
+/** Types a tasks module: `export default defineTasks({ … })`. */
+export function defineTasks<const H extends Handlers>(handlers: H): H {
+  return handlers;
+}
