@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+const inCi = process.env['CI'] === 'true';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks', // tests spawn processes, signal them and count descriptors: a thread of the runner would be in the way
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    globalSetup: 'test/kit/run-setup.ts',
+    reporters: inCi ? ['default', ['json', { outputFile: 'build/test-report.json' }]] : ['default'],
+  },
+});
