@@ -23,7 +23,7 @@ main();
 
 function main() {
   refuseOldNode();
-  if (!clean && installProblem(root) === undefined && !projects.some(mustBuild)) return;
+  if (installProblem(root) === undefined && !projects.some(mustBuild)) return;
   try {
     withLock(path.join(root, 'build', 'lock'), ensure, {
       waiting: (pid) => say(`waiting for process ${pid}, which is building`),
@@ -46,12 +46,12 @@ function ensure() {
   // Asked again: whoever held the lock before us may have done the work.
   const problem = installProblem(root);
   if (problem !== undefined) install(problem);
-  for (const project of projects) if (clean || mustBuild(project)) build(project);
+  for (const project of projects) if (mustBuild(project)) build(project);
 }
 
 /** @param {import('./freshness.mjs').Project} project */
 function mustBuild(project) {
-  return sourcesOf(root, project).length > 0 && needsBuild(root, project);
+  return sourcesOf(root, project).length > 0 && (clean || needsBuild(root, project));
 }
 
 /** @param {string} problem */
