@@ -11,6 +11,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installProblem, needsBuild, orphans, projects, sourcesOf } from './freshness.mjs';
 import { withLock } from './lock.mjs';
+import { npm } from './npm.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const clean = process.argv.includes('--clean');
@@ -57,10 +58,7 @@ function mustBuild(project) {
 /** @param {string} problem */
 function install(problem) {
   say(`npm ci (${problem})`);
-  const npm = process.env['npm_execpath'];
-  const flags = ['ci', '--include=dev', '--loglevel=error'];
-  if (npm !== undefined && path.basename(npm) === 'npm-cli.js') run(process.execPath, [npm, ...flags]);
-  else run('npm', flags, process.platform === 'win32');
+  run(...npm(['ci', '--include=dev', '--loglevel=error']));
 }
 
 /** @param {import('./freshness.mjs').Project} project */
@@ -83,9 +81,9 @@ function build(project) {
  *
  * @param {string} command
  * @param {string[]} args
- * @param {boolean} [shell] npm is a batch file on Windows
+ * @param {{ shell: boolean }} [options]
  */
-function run(command, args, shell = false) {
+function run(command, args, { shell } = { shell: false }) {
   const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell });
   if (status === 0) return;
   const failure = new StepFailed(`That step failed: ${error?.message ?? signal ?? `exit code ${status}`}.`);
