@@ -150,6 +150,11 @@ describe('what the table refuses', () => {
     ],
     ['src/cli/a.ts:1 imports src/start/start.ts, which does not exist.', 'cli/a.ts', `import '../start/start.ts';`],
     ["src/proxy/a.ts:1 imports net: a built-in module is written 'node:net'.", 'proxy/a.ts', `import net from 'net';`],
+    [
+      'src/proxy/a.ts:1 imports ./connection.ts: an entry is named as it is compiled, ending in .js.',
+      'proxy/a.ts',
+      `new Worker(new URL('./connection.ts', import.meta.url));`,
+    ],
     ['src/attic/a.ts is in a room that the layer table does not know; give attic a row.', 'attic/a.ts', ''],
   ];
 
@@ -159,11 +164,11 @@ describe('what the table refuses', () => {
 
   test('a worker entry by URL is no import, but it must exist', () => {
     const text = (entry: string): string => `new Worker(new URL('${entry}', import.meta.url));`;
-    const good = { ...files, 'proxy/a.ts': text('../manager/entry.ts') };
+    const good = { ...files, 'proxy/a.ts': text('../manager/entry.js') };
     expect(badImports(tree(good), ['node-ipc'])).toEqual([]);
-    const bad = { ...files, 'proxy/a.ts': text('../manager/other.ts') };
+    const bad = { ...files, 'proxy/a.ts': text('../manager/other.js') };
     expect(badImports(tree(bad), ['node-ipc'])).toEqual([
-      'src/proxy/a.ts:1 imports src/manager/other.ts, which does not exist.',
+      'src/proxy/a.ts:1 imports src/manager/other.js, which does not exist.',
     ]);
   });
 
@@ -206,7 +211,10 @@ function badImports(src: string, packages: readonly string[]): string[] {
     return importsOf(readFileSync(file, 'utf8')).flatMap(({ specifier, kind, line }) => {
       const here = `src/${name}:${line} imports`;
       if (!specifier.startsWith('.')) return badPackage(name, room, specifier, packages).map((why) => `${here} ${why}`);
-      if (!specifier.endsWith('.ts') && kind !== 'entry')
+      if (kind === 'entry' && specifier.endsWith('.ts'))
+        return [`${here} ${specifier}: an entry is named as it is compiled, ending in .js.`];
+      if (kind === 'entry' && !specifier.endsWith('.js')) return [];
+      if (kind !== 'entry' && !specifier.endsWith('.ts'))
         return [`${here} ${specifier}: source files are imported by their own name, ending in .ts.`];
       const target = relative(src, path.resolve(path.dirname(file), specifier));
       if (!all.includes(path.join(src, target.replace(/\.js$/, '.ts')))) {
