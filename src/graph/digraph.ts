@@ -43,6 +43,11 @@ export class Digraph {
     this.#after.push(after);
   }
 
+  /** Calls back with every edge in the order in which they were added. */
+  each(visit: (before: number, after: number, edge: number) => void): void {
+    this.#before.forEach((before, edge) => visit(before, this.#after[edge] as number, edge));
+  }
+
   /** Who waits for each node, in the order of the edges. */
   dependents(): Neighbours {
     return flatten(this.#size, this.#before, this.#after);
