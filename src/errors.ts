@@ -101,7 +101,14 @@ export class DuplicateJobError extends errorClass('QM_DUPLICATE_JOB') {
   }
 }
 /** A task of that id exists already, with another name or input. */
-export class DuplicateTaskError extends errorClass('QM_DUPLICATE_TASK') {}
+export class DuplicateTaskError extends errorClass('QM_DUPLICATE_TASK') {
+  /** On its way to the caller: the input of the task that is there, as it crossed. */
+  readonly existing?: unknown;
+  constructor(message: string, existing?: unknown, options?: { cause?: unknown }) {
+    super(message, options);
+    if (existing !== undefined) this.existing = existing;
+  }
+}
 /** A message over `limits.frameBytes`: refused from its header, before anything is allocated. */
 export class FrameTooLargeError extends errorClass('QM_FRAME_TOO_LARGE') {}
 /** The lease that this call speaks for has ended: another worker runs the task by now, or will. */
@@ -200,7 +207,7 @@ const rebuild: Readonly<Record<ErrorCode, Rebuild>> = {
   QM_DEPENDENCY_FAILED: (message, fields, options) =>
     new DependencyFailedError(message, stringOr(fields['ancestor']), options),
   QM_DUPLICATE_JOB: (message, fields, options) => new DuplicateJobError(message, strings(fields['ids']), options),
-  QM_DUPLICATE_TASK: plain(DuplicateTaskError),
+  QM_DUPLICATE_TASK: (message, fields, options) => new DuplicateTaskError(message, fields['existing'], options),
   QM_FRAME_TOO_LARGE: plain(FrameTooLargeError),
   QM_LEASE_LOST: plain(LeaseLostError),
   QM_MANAGER_GONE: plain(ManagerGoneError),

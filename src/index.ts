@@ -1,1 +1,35 @@
+/** Quartermaster: everything that users import. */
 export * from './errors.ts';
+export type { QueuedTaskRecord, WorkerSummary } from './inspection.ts';
+export { Manager } from './manager/manager.ts';
+export type { CustomFactory, RegisterOptions } from './manager/objects/custom.ts';
+export type { Address, ManagerLimits, ManagerOptions } from './options.ts';
+export { type Client, type ClientEvents } from './proxy/client.ts';
+export { connect, type ConnectOptions } from './proxy/connect.ts';
+export type { CounterProxy } from './proxy/counter-proxy.ts';
+export type { ObjectProxy, ProxyBase } from './proxy/custom-proxy.ts';
+export type { DictProxy, Key } from './proxy/dict-proxy.ts';
+export type { GraphRun, JobEvent, RunGraphOptions, RunProgress } from './proxy/graph-run.ts';
+export type { Inspector } from './proxy/inspector.ts';
+export type { JobOptions } from './proxy/job.ts';
+export { type CriticalPath, JobGraph } from './proxy/job-graph.ts';
+export type { JobGraphJSON } from './proxy/job-graph-json.ts';
+export type { LockGuard, LockOwner, LockProxy } from './proxy/lock-proxy.ts';
+export type { GuardOptions, HoldOptions } from './proxy/object-proxy.ts';
+export type { PutManyOptions } from './proxy/put-options.ts';
+export type { QueueOptions, QueueProxy, QueuePutOptions } from './proxy/queue-proxy.ts';
+export type { Stream } from './proxy/stream.ts';
+export type { TaskDictProxy } from './proxy/task-dict-proxy.ts';
+export type { TaskQueueProxy } from './proxy/task-queue-proxy.ts';
+export type { ValueProxy } from './proxy/value-proxy.ts';
+export { type ManagerProcess, startManager } from './start/start-manager.ts';
+export * from './tasks.ts';
+export type { WaitOptions } from './waiting.ts';
+export { work, type WorkOptions } from './worker/work.ts';
+export {
+  startWorkers,
+  type StartWorkersOptions,
+  type WorkerGroup,
+  type WorkerGroupEvents,
+  type WorkerProcess,
+} from './worker/worker-group.ts';

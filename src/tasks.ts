@@ -3,7 +3,8 @@
  */
 import type { WaitOptions } from './waiting.ts';
 
-declare const output: unique symbol;
+/** Where a reference carries the type of what it stands for; there is nothing there at run time. */
+export declare const output: unique symbol;
 
 /** Stands for the output of a task or job: anywhere in the plain objects and arrays of an input it is an edge. */
 export interface JobRef<out Out = unknown> {

@@ -38,7 +38,7 @@ export const ToManager = {
   OPEN: 10,
   /** u32 handle: gives up the reference; of a hold's handle: ends the hold */
   DROP: 11,
-  /** u32 call, u32 handle, u8 method, items */
+  /** u32 call, u32 handle, u8 method (plus GUARDED: u32 handle of the lock, u48 grant), items */
   CALL: 12,
   /** u32 call: its caller no longer waits */
   CANCEL: 13,
@@ -53,21 +53,21 @@ export const ToManager = {
   TAKE: 22,
   /** u32 handle, u16 window: how many leased tasks this taker wants to hold */
   WINDOW: 23,
-  /** u32 call, u48 lease, u48 number, u32 how long it ran in tenths of a ms, u8 PayloadFlags, rest: output */
+  /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran in tenths of a ms, u8 PayloadFlags, rest: output */
   COMPLETE: 24,
-  /** u32 call, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, rest: error */
+  /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, rest: error */
   FAIL: 25,
-  /** u32 call, u48 lease: un-started */
+  /** u32 call, u32 handle, u48 lease: un-started */
   RELEASE: 26,
-  /** u32 call, u48 lease, f64 ms */
+  /** u32 call, u32 handle, u48 lease, f64 ms */
   EXTEND: 27,
-  /** u48 lease, rest: value */
+  /** u32 handle, u48 lease, rest: value */
   PROGRESS: 28,
-  /** u48 lease: this one and every earlier one of this taker have started */
+  /** u32 handle, u48 lease: this one and every earlier one of this taker have started */
   STARTED: 29,
-  /** of a helper: u32 count, u48 leases: un-started tasks of its session, given back in their order */
+  /** of a helper: u32 handle of its session, u32 count, u48 leases: un-started tasks, given back in their order */
   GIVE_BACK: 30,
-  /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, priority, after, retries, input], …] */
+  /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
 } as const;
 
@@ -101,16 +101,19 @@ export const ToClient = {
   TASK: 153,
   /** u32 call, u16 how many tasks were sent for it */
   TAKEN: 154,
-  /** u48 lease, item error: the lease has ended */
+  /** u32 handle, u48 lease, item error: the lease has ended */
   LOST: 155,
-  /** to a helper: u32 how many un-started tasks somebody else is waiting for */
+  /** to a helper: u32 handle, u32 how many un-started tasks somebody else is waiting for */
   RECALL: 156,
-  /** u32 call of the put, rest: progress reported by the handler */
+  /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
 } as const;
 
 /** What a connection is for. */
 export const Role = { client: 1, helper: 2 } as const;
+
+/** Bit of a CALL's method: the call counts only while that very grant of that lock is held. */
+export const GUARDED = 0x80;
 
 export const PutFlags = {
   /** Only the outcome is wanted: no ACCEPTED is sent. */
@@ -151,7 +154,7 @@ export type WireErrorParts = readonly [code: string, message: string, fields: re
 
 /** Method numbers are places in these lists: add at the end only. */
 export const methods = {
-  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone'],
+  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone', 'open', 'ping'],
   dict: [
     'get', 'set', 'has', 'delete', 'clear', 'size', 'keys', 'values', 'entries', 'getMany', 'setMany', 'getOrInsert',
     'increment', 'compareAndSet', 'pop', 'snapshot',
@@ -165,6 +168,7 @@ export const methods = {
   value: ['get', 'set', 'compareAndSet', 'snapshot'],
   tasks: [
     'record', 'has', 'size', 'entries', 'counts', 'outcome', 'cancel', 'watchRun', 'cancelRun', 'snapshot', 'progress',
+    'closeRun',
   ],
   custom: ['invoke', 'snapshot'],
 } as const satisfies Record<string, readonly string[]>;

@@ -41,7 +41,18 @@ export class Packed {
 }
 const none: readonly never[] = [];
 
-export type Item = Scalar | Packed | readonly Item[];
+/**
+ * An item that the manager read as bytes and sends on as it came, without looking inside. Small ones are kept as a string
+ * whose characters stand for bytes: the most compact way there is, and nothing for the garbage collector to trace.
+ */
+export class Verbatim {
+  readonly bytes: string | Uint8Array;
+  constructor(bytes: string | Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+export type Item = Scalar | Packed | Verbatim | readonly Item[];
 
 const UNDEFINED = 0;
 const NULL = 1;
@@ -60,6 +71,9 @@ const PACKED = 10;
 const PACKED_WITH_REFS = 11;
 const LIST = 12;
 
+/** Payloads up to this size (bytes) are kept as strings. */
+const KEPT_AS_STRING = 4096;
+
 /** Lists inside lists end here: deeper ones are no message of ours. */
 const MAX_DEPTH = 8;
 
@@ -73,14 +87,21 @@ export class Writer {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SLAB);
   #from = 0;
   #at = 0;
+  #generation = 0;
 
   /** Bytes written since the last `take()`. */
   get length(): number {
     return this.#at - this.#from;
   }
 
+  /** Grows with every `take()`: what was written at a place is still there only while this is the same. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** The bytes since the last `take()`. */
   take(): Buffer {
+    this.#generation++;
     const taken = this.#buffer.subarray(this.#from, this.#at);
     this.#from = this.#at;
     if (this.#buffer.length - this.#at < SCRAP) {
@@ -178,6 +199,12 @@ export class Writer {
     this.#buffer.writeUInt32LE(value, this.#from + at);
   }
 
+  /** An item's bytes, as they came. */
+  verbatim(bytes: string | Uint8Array): void {
+    if (typeof bytes === 'string') this.latin1(bytes);
+    else this.raw(bytes);
+  }
+
   /** A short text of the protocol itself (a type id, a method's name): u16 length and UTF-8. */
   text(value: string): void {
     const size = Buffer.byteLength(value);
@@ -214,6 +241,7 @@ export class Writer {
       default:
         if (value === null) this.u8(NULL);
         else if (value instanceof Packed) this.#packed(value);
+        else if (value instanceof Verbatim) this.verbatim(value.bytes);
         else this.#list(value);
     }
   }
@@ -361,18 +389,13 @@ export class Reader {
     return this.#buffer.subarray(at, at + bytes);
   }
 
-  /** The rest of the frame as a string whose characters stand for bytes: the most compact way to keep small payloads. */
-  restLatin1(): string {
+  /** The rest of the frame as an item's bytes, see `Verbatim`. */
+  rest(): string | Buffer {
     const at = this.#at;
-    this.#at = this.#end;
-    return this.#buffer.toString('latin1', at, this.#end);
-  }
-
-  /** The rest of the frame, copied. */
-  restCopy(): Buffer {
-    const at = this.#at;
-    this.#at = this.#end;
-    return copyOf(this.#buffer, at, this.#end);
+    const end = this.#end;
+    if (at >= end) throw new ProtocolError('a message ends where a value belongs');
+    this.#at = end;
+    return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : copyOf(this.#buffer, at, end);
   }
 
   text(): string {

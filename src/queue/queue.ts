@@ -157,7 +157,7 @@ export class TaskQueue {
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     task.output = output;
     task.bytesOut = bytesOut;
-    task.input = undefined;
+    dropInput(task);
     this.#settle(task, State.succeeded, now);
     if (task.dependents !== undefined) this.#release(task, now);
     return 'done';
@@ -300,7 +300,7 @@ export class TaskQueue {
   /** The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain. */
   #end(task: Task, state: State, now: number): void {
     this.#settle(task, state, now);
-    task.input = undefined;
+    dropInput(task);
     const list = [task];
     for (let at = 0; at < list.length; at++) {
       const failed = list[at] as Task;
@@ -327,7 +327,7 @@ export class TaskQueue {
     };
     task.waiting = 0;
     this.#bytes -= task.bytesIn;
-    task.input = undefined;
+    dropInput(task);
     this.#settle(task, State.skipped, now);
   }
 
@@ -347,6 +347,11 @@ const endings: Readonly<Partial<Record<State, string>>> = {
   [State.cancelled]: 'was cancelled',
   [State.expired]: 'expired',
 };
+
+/** The input of a task with a chosen id stays with its record: putting the id again compares it. */
+function dropInput(task: Task): void {
+  if (task.id === undefined) task.input = undefined;
+}
 
 function changed(at: number, from: State, to: State, why: string): Change {
   return { at, from, to, why };

@@ -1,0 +1,90 @@
+/** One call of a client while the manager has not answered it yet. */
+import { writeError } from '../protocol/errors.ts';
+import { ToClient } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import type { Session } from './session.ts';
+
+/** What a method returns that will answer later. */
+export const PARKED = Symbol('parked');
+export type Answer = Item | void | typeof PARKED;
+
+export class Call {
+  readonly session: Session;
+  readonly id: number;
+  /** It came through a hold on the object: it enters while others wait, and must not wait itself. */
+  readonly held: boolean;
+  #cancel: (() => void) | undefined;
+  #over = false;
+
+  constructor(session: Session, id: number, held: boolean) {
+    this.session = session;
+    this.id = id;
+    this.held = held;
+  }
+
+  /** Answered, cancelled by its caller, or its session has ended. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** The call waits; `cancel` takes it out of wherever it waits, should its caller leave first. */
+  park(cancel: () => void): typeof PARKED {
+    this.#cancel = cancel;
+    this.session.parked.set(this.id, this);
+    return PARKED;
+  }
+
+  /** Its caller no longer waits. */
+  cancelled(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.session.parked.delete(this.id);
+    this.#cancel?.();
+  }
+
+  answer(item: Item | void): void {
+    if (!this.settled()) return;
+    const { link } = this.session;
+    if (item === undefined) {
+      this.session.done(this.id);
+      return;
+    }
+    const start = link.begin(ToClient.RESULT);
+    link.writer.u32(this.id);
+    link.writer.item(item);
+    try {
+      link.end(start);
+    } catch (error) {
+      this.#sendFailure(error);
+    }
+  }
+
+  /** Something on the way to the answer. */
+  report(item: Item): void {
+    const { link } = this.session;
+    const start = link.begin(ToClient.PROGRESS);
+    link.writer.u32(this.id);
+    link.writer.item(item);
+    link.end(start);
+  }
+
+  fail(error: unknown): void {
+    if (this.settled()) this.#sendFailure(error);
+  }
+
+  #sendFailure(error: unknown): void {
+    const { link } = this.session;
+    const start = link.begin(ToClient.FAILED);
+    link.writer.u32(this.id);
+    writeError(link.writer, error);
+    link.end(start);
+  }
+
+  /** It is answered by a frame of another kind. False where it was over before. */
+  settled(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    if (this.#cancel !== undefined) this.session.parked.delete(this.id);
+    return true;
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * What a manager is when nobody is connected yet: its objects by id and name, its sessions, its counters and its clock.
+ * Transports, processes and files are elsewhere.
+ */
+import { randomBytes } from 'node:crypto';
+import { ManagerGoneError, ProxyDisposedError, TypeMismatchError, UnknownMethodError } from '../errors.ts';
+import { methods } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import type { Link } from '../transport/link.ts';
+import type { Call } from './call.ts';
+import type { NewMutex } from './gate.ts';
+import { inspectTasks, inspectWorkers } from './inspect.ts';
+import { Registry } from './registry.ts';
+import { type Peer, Session } from './session.ts';
+import type { SharedObject } from './shared-object.ts';
+import type { Tasks, TaskDefaults } from './tasks/tasks.ts';
+import { Vouchers } from './vouchers.ts';
+
+export interface CoreOptions {
+  readonly newMutex: NewMutex;
+  readonly maxObjects: number;
+  readonly tasks: TaskDefaults;
+}
+
+/** How often (ms) a manager that drains looks whether it is done. */
+const DRAIN_LOOK = 20;
+
+export class ManagerCore {
+  readonly registry = new Registry();
+  readonly sessions = new Map<number, Session>();
+  readonly vouchers = new Vouchers();
+  readonly newMutex: NewMutex;
+  readonly taskDefaults: TaskDefaults;
+  /** Changes at every start of a manager, upwards: the high part of every token. */
+  readonly epoch = Date.now();
+  readonly #maxObjects: number;
+  readonly #objects = new Map<number, SharedObject>();
+  readonly #named = new Map<string, SharedObject>();
+  readonly #nameIndex = new Map<string, number>();
+  readonly #names: string[] = [];
+  readonly #started = performance.now();
+  readonly #boards = new Set<Tasks>();
+  #sessionIds = 0;
+  #objectIds = 0;
+  #leases = 0;
+  #grants = 0;
+  #beats: NodeJS.Timeout | undefined;
+  #beatEvery = Infinity;
+  #later: Set<() => void> = new Set();
+
+  constructor(options: CoreOptions) {
+    this.newMutex = options.newMutex;
+    this.#maxObjects = options.maxObjects;
+    this.taskDefaults = options.tasks;
+  }
+
+  /** Tenths of a millisecond since the start, monotonic. */
+  now(): number {
+    return Math.round((performance.now() - this.#started) * 10);
+  }
+
+  /** The wall-clock time (ms since 1970) of a `now()`: for people only. */
+  wallTime(at: number): number {
+    return this.epoch + at / 10;
+  }
+
+  nextLease = (): number => ++this.#leases;
+
+  nextGrant(): number {
+    return ++this.#grants;
+  }
+
+  /** Runs `work` once, after all that is being handled in this turn. */
+  later(work: () => void): void {
+    if (this.#later.size === 0) {
+      process.nextTick(() => {
+        const due = this.#later;
+        this.#later = new Set();
+        for (const each of due) each();
+      });
+    }
+    this.#later.add(work);
+  }
+
+  /** One string for each name of a task, however often it comes. */
+  internName(name: string): string {
+    return this.#names[this.nameIndex(name)] as string;
+  }
+
+  nameIndex(name: string): number {
+    let index = this.#nameIndex.get(name);
+    if (index === undefined) {
+      index = this.#names.length;
+      this.#names.push(name);
+      this.#nameIndex.set(name, index);
+    }
+    return index;
+  }
+
+  join(link: Link, peer: Peer): Session {
+    const session = new Session(this, ++this.#sessionIds, link, peer, randomBytes(16));
+    this.sessions.set(session.id, session);
+    if (peer.ticket !== undefined) this.vouchers.joined(peer.ticket, session);
+    return session;
+  }
+
+  /** The connection has ended, and with it all that its session held. */
+  left(session: Session): void {
+    if (session.ended) return;
+    this.sessions.delete(session.id);
+    const boards = [...this.#boards];
+    const takers = boards.map((board) => board.sessionEnds(session));
+    session.end();
+    this.vouchers.left(session, (how) => {
+      for (const lose of takers) lose?.(how);
+    });
+  }
+
+  open(typeId: string, name: string | undefined, options: Item): SharedObject {
+    const given = optionMap(options);
+    const existing = name === undefined ? undefined : this.#named.get(name);
+    if (existing !== undefined) {
+      if (existing.type.typeId !== typeId) {
+        throw new TypeMismatchError(`'${name}' is a ${existing.type.typeId}, not a ${typeId}; choose another name`);
+      }
+      existing.attach(given);
+      return existing;
+    }
+    const { type, create } = this.registry.get(typeId);
+    if (this.#objects.size >= this.#maxObjects) {
+      throw new RangeError(
+        `the manager holds ${this.#objects.size} shared objects already; dispose of some, or raise limits.objects`,
+      );
+    }
+    return this.#add(create({ id: ++this.#objectIds, type, name, manager: this }, given));
+  }
+
+  /** A shared object round something that a custom type's method returned. */
+  wrap(make: (id: number) => SharedObject): SharedObject {
+    return this.#add(make(++this.#objectIds));
+  }
+
+  #add(object: SharedObject): SharedObject {
+    this.#objects.set(object.id, object);
+    if (object.name !== undefined) this.#named.set(object.name, object);
+    return object;
+  }
+
+  objectById(id: number): SharedObject {
+    const object = this.#objects.get(id);
+    if (object === undefined) throw new ProxyDisposedError(`no shared object has the id ${id} any more`);
+    return object;
+  }
+
+  /** One handle less: an unnamed object that nobody names is gone. */
+  release(object: SharedObject): void {
+    object.references--;
+    if (object.references > 0 || object.name !== undefined || object.pinned) return;
+    this.#objects.delete(object.id);
+    object.dropped(new ProxyDisposedError(`${object.title} has been disposed of`));
+  }
+
+  /** Tells every session that has a handle on the object. */
+  tellHolders(object: SharedObject, event: string, item: Item): void {
+    for (const session of this.sessions.values()) {
+      for (const handle of session.handlesOn(object)) session.whenWritable(() => session.event(handle, event, item));
+    }
+  }
+
+  /** Calls on the manager itself. */
+  answer(call: Call, method: number, args: readonly Item[]): void {
+    try {
+      switch (methods.manager[method]) {
+        case 'inspectTasks':
+          return call.answer(inspectTasks(this.#boards, args[0]));
+        case 'inspectWorkers':
+          return call.answer(inspectWorkers(this));
+        case 'vouch':
+          return call.answer(this.vouchers.vouch(call.session, String(args[0])));
+        case 'workerGone':
+          return call.answer(this.vouchers.gone(call.session, String(args[0]), args[1], args[2]));
+        case 'open': {
+          call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
+          return call.answer();
+        }
+        case 'ping':
+          return call.answer();
+        default:
+          throw new UnknownMethodError(`the manager has no method ${method}`);
+      }
+    } catch (error) {
+      call.fail(error);
+    }
+  }
+
+  addBoard(board: Tasks): void {
+    this.#boards.add(board);
+  }
+
+  get boards(): Iterable<Tasks> {
+    return this.#boards;
+  }
+
+  /** Leases are out: watch over the silence of those who hold them. */
+  watchLeases(every: number): void {
+    if (this.#beats !== undefined && every >= this.#beatEvery) return;
+    clearInterval(this.#beats);
+    this.#beatEvery = every;
+    this.#beats = setInterval(() => {
+      let leases = 0;
+      for (const board of this.#boards) leases += board.checkLeases();
+      if (leases > 0) return;
+      clearInterval(this.#beats);
+      this.#beats = undefined;
+    }, every).unref();
+  }
+
+  /** Resolves when no task is pending or running, or after `timeout` ms. */
+  drained(timeout = Infinity): Promise<void> {
+    const until = performance.now() + timeout;
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const busy = [...this.#boards].some((board) => board.unfinished > 0);
+        if (!busy || performance.now() >= until) resolve();
+        else setTimeout(look, DRAIN_LOOK);
+      };
+      look();
+    });
+  }
+
+  /** Whoever waits for anything learns that the manager has gone. */
+  close(): void {
+    clearInterval(this.#beats);
+    const reason = new ManagerGoneError('the manager has been closed');
+    for (const object of this.#objects.values()) object.dropped(reason);
+    for (const session of [...this.sessions.values()]) session.end();
+    this.sessions.clear();
+    this.#objects.clear();
+    this.#named.clear();
+  }
+}
+
+function optionMap(options: Item): Map<string, Item> {
+  const map = new Map<string, Item>();
+  if (Array.isArray(options)) {
+    for (let i = 0; i + 1 < options.length; i += 2) map.set(String(options[i]), options[i + 1] as Item);
+  }
+  return map;
+}

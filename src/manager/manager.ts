@@ -1,0 +1,170 @@
+/**
+ * A manager embedded in this process. `startManager()` runs the same in a process of its own.
+ */
+import type { Address, ManagerOptions } from '../options.ts';
+import { DEFAULT_FRAME_LIMIT } from '../protocol/messages.ts';
+import { newAuthKey } from '../protocol/handshake.ts';
+import { Client, type Reach } from '../proxy/client.ts';
+import { removeConnectionFile, writeConnectionFile } from '../transport/connection-file.ts';
+import { nodeIpc } from '../transport/node-ipc.ts';
+import { connectionFileFor, privateDirectory, type PrivateDirectory } from '../transport/platform.ts';
+import type { Listener, Medium } from '../transport/transport.ts';
+import { ManagerCore } from './core.ts';
+import { Door } from './door.ts';
+import { newMutex, type NewMutex } from './gate.ts';
+import { connectLocally } from './local.ts';
+import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
+import type { TaskDefaults } from './tasks/tasks.ts';
+
+/** Connections over the limit that are still told so before the system's own limit cuts in. */
+const SPARE_CONNECTIONS = 64;
+
+/** What only tests replace. */
+export interface ManagerInternals {
+  readonly newMutex?: NewMutex;
+  readonly medium?: Medium;
+  readonly deadlines?: { readonly handshake: number; readonly partial: number };
+}
+
+export class Manager implements AsyncDisposable {
+  readonly #core: ManagerCore;
+  readonly #options: ManagerOptions;
+  readonly #authKey: Buffer;
+  readonly #medium: Medium;
+  readonly #door: Door;
+  readonly #clients = new Set<Client>();
+  #listener: Listener | undefined;
+  #directory: PrivateDirectory | undefined;
+  #connectionFile: string | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #cleanUp = (): void => this.#removeFiles();
+
+  constructor(options: ManagerOptions = {}, internals: ManagerInternals = {}) {
+    this.#options = options;
+    const { limits = {}, authKey } = options;
+    this.#authKey = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
+    if (this.#authKey.length < 8) throw new RangeError('authKey must have at least 8 bytes; leave it out for a random one');
+    this.#medium = internals.medium ?? nodeIpc;
+    this.#core = new ManagerCore({
+      newMutex: internals.newMutex ?? newMutex,
+      maxObjects: atLeastOne(limits.objects ?? 1_000_000, 'limits.objects'),
+      tasks: taskDefaults(options),
+    });
+    this.#door = new Door({
+      core: this.#core,
+      authKey: this.#authKey,
+      frameBytes: atLeastOne(limits.frameBytes ?? DEFAULT_FRAME_LIMIT, 'limits.frameBytes'),
+      connections: atLeastOne(limits.connections ?? 10_000, 'limits.connections'),
+      ...(internals.deadlines === undefined ? {} : { deadlines: internals.deadlines }),
+    });
+  }
+
+  /**
+   * Shares objects of a type of your own: `client.object(typeId, args)` makes one by `factory(...args)`, a function or
+   * a class. Callable are the methods that the class and its ancestors declare, or exactly `methods`; never
+   * `constructor`, `then`, names that begin with `_`, or those of Object.prototype. An async method has the object for
+   * itself until it settles.
+   */
+  register(typeId: string, factory: CustomFactory, options?: RegisterOptions): this {
+    this.#core.registry.add(typeId, customType(typeId, factory, options));
+    return this;
+  }
+
+  /**
+   * Lets other processes connect. The connection file (mode 0600) has what they need: the address and the auth key.
+   * Keeps the process alive until `close()`.
+   */
+  async listen(address: Address | undefined = this.#options.address): Promise<{ address: Address; connectionFile: string }> {
+    if (this.#closing !== undefined) throw new Error('the manager has been closed');
+    if (this.#listener !== undefined) throw new Error(`the manager listens at ${this.#listener.address} already`);
+    const directory = address === undefined || connectionFileFor(address) === undefined ? privateDirectory() : undefined;
+    this.#directory = directory;
+    const at = address ?? (directory as PrivateDirectory).address;
+    process.once('exit', this.#cleanUp);
+    try {
+      const maxConnections = (this.#options.limits?.connections ?? 10_000) + SPARE_CONNECTIONS;
+      this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), { maxConnections });
+      const file = directory?.connectionFile ?? (connectionFileFor(at) as string);
+      writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
+      this.#connectionFile = file;
+      return { address: at, connectionFile: file };
+    } catch (error) {
+      await this.#listener?.close();
+      this.#listener = undefined;
+      this.#removeFiles();
+      throw error;
+    }
+  }
+
+  /** A client in this process: no socket, the same behaviour. */
+  client(): Client {
+    if (this.#closing !== undefined) throw new Error('the manager has been closed');
+    const connection = connectLocally(this.#core, this.#options.limits?.frameBytes ?? DEFAULT_FRAME_LIMIT);
+    const client = new Client({ connection, authKey: undefined, reach: () => this.#reach() });
+    this.#clients.add(client);
+    connection.on('closed', () => this.#clients.delete(client));
+    return client;
+  }
+
+  /**
+   * Ends the manager: whoever waits for anything hears `ManagerGoneError`. With `drain`, first waits until no task is
+   * pending or running, for at most `timeout` ms.
+   */
+  close(options: { drain?: boolean; timeout?: number } = {}): Promise<void> {
+    return (this.#closing ??= this.#close(options));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** For the parts of this library, and their tests. */
+  get [coreOf](): ManagerCore {
+    return this.#core;
+  }
+
+  /** For workers that a client of this process spawns: they hold nothing open by it. */
+  async #reach(): Promise<Reach> {
+    if (this.#listener === undefined) {
+      await this.listen();
+      (this.#listener as Listener | undefined)?.unref();
+    }
+    return { address: (this.#listener as unknown as Listener).address, authKey: this.#authKey };
+  }
+
+  async #close({ drain, timeout }: { drain?: boolean; timeout?: number }): Promise<void> {
+    if (drain === true) await this.#core.drained(timeout);
+    await this.#listener?.close();
+    this.#core.close();
+    this.#door.close();
+    for (const client of this.#clients) await client.close();
+    this.#removeFiles();
+    process.off('exit', this.#cleanUp);
+  }
+
+  #removeFiles(): void {
+    if (this.#connectionFile !== undefined) removeConnectionFile(this.#connectionFile);
+    this.#connectionFile = undefined;
+    this.#directory?.remove();
+    this.#directory = undefined;
+  }
+}
+
+export const coreOf = Symbol('core');
+
+function atLeastOne(value: number, name: string): number {
+  if (typeof value === 'number' && value >= 1) return value;
+  throw new RangeError(`${name} must be a number of at least 1, not ${String(value)}`);
+}
+
+function taskDefaults({ queue = {} }: ManagerOptions): TaskDefaults {
+  return {
+    maxSize: atLeastOne(queue.maxSize ?? Infinity, 'queue.maxSize'),
+    maxBytes: atLeastOne(queue.maxBytes ?? Infinity, 'queue.maxBytes'),
+    retries: queue.retries ?? 0,
+    poisonAfter: atLeastOne(queue.poisonAfter ?? 3, 'queue.poisonAfter'),
+    leaseTimeout: atLeastOne(queue.leaseTimeout ?? 15_000, 'queue.leaseTimeout'),
+    keepCount: queue.keepRecords?.count ?? 200_000,
+    keepAge: queue.keepRecords?.age ?? 3_600_000,
+  };
+}

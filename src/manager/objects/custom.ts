@@ -1,0 +1,169 @@
+/**
+ * Objects of types that users register. Only here does the manager decode what it is sent, and only here does user code
+ * run in it. Callable is what the allow-list says: the methods that the object's class and its user-defined ancestors
+ * declare, or exactly those that `register` named; decided once, kept in a Map, so that no name from the wire is ever
+ * looked up on an object.
+ */
+import { UnknownMethodError } from '../../errors.ts';
+import { decode, encode } from '../../protocol/codec.ts';
+import { WireError } from '../../protocol/errors.ts';
+import { methods as protocolMethods } from '../../protocol/messages.ts';
+import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
+import { listOf } from '../arguments.ts';
+import type { Answer, Call } from '../call.ts';
+import type { ManagerCore } from '../core.ts';
+import type { Registered } from '../registry.ts';
+import { type Made, type Method, type ObjectType, SharedObject } from '../shared-object.ts';
+
+export interface RegisterOptions {
+  /** Exactly these methods can be called. Default: all that the class and its ancestors declare. */
+  methods?: readonly string[] | undefined;
+  /** These methods return a proxy of the object that they return. */
+  returnsProxy?: readonly string[] | undefined;
+}
+
+/** Makes an object of the type; called with the arguments of the first ask for it. A class will do. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any arguments: each factory checks its own
+export type CustomFactory = ((...args: any[]) => object) | (new (...args: any[]) => object);
+
+/** Names that a proxy has of its own. */
+const reserved = new Set(['name', 'typeId', 'snapshot', 'dispose', 'withLock']);
+const never = new Set(['constructor', 'then', '__proto__', 'prototype', ...Object.getOwnPropertyNames(Object.prototype)]);
+
+export function customType(typeId: string, factory: CustomFactory, options: RegisterOptions = {}): Registered {
+  if (typeof typeId !== 'string' || typeId === '') throw new TypeError('the id of a type must be a string that is not empty');
+  if (typeof factory !== 'function') throw new TypeError(`the factory of type '${typeId}' must be a function or a class`);
+  for (const name of options.methods ?? []) checkName(typeId, name);
+  if (isClass(factory)) for (const name of declared(factory.prototype as object).keys()) checkName(typeId, name, options);
+  const returnsProxy = new Set(options.returnsProxy ?? []);
+  return {
+    type: typeOf(typeId),
+    create: (made, given) => {
+      const args = given.get('args');
+      const object = construct(factory, args === undefined ? [] : (decode(args) as unknown[]));
+      if (typeof object !== 'object' || object === null) {
+        throw new TypeError(`the factory of type '${typeId}' must return an object, not ${String(object)}`);
+      }
+      return new Custom(made, object, allowed(typeId, object, options), returnsProxy);
+    },
+  };
+}
+
+/** What the manager calls on an object of any custom type. */
+function typeOf(typeId: string): ObjectType {
+  const own = Custom.prototype as unknown as Record<string, Method>;
+  const methodNames: readonly string[] = protocolMethods.custom;
+  return {
+    typeId,
+    methodNames,
+    methods: methodNames.map((name) => own[name] as Method),
+    ungated: new Set(),
+    awaits: true,
+  };
+}
+
+type Methods = ReadonlyMap<string, (...args: unknown[]) => unknown>;
+
+class Custom extends SharedObject {
+  readonly #object: object;
+  readonly #methods: Methods;
+  readonly #returnsProxy: ReadonlySet<string>;
+  readonly #manager: ManagerCore;
+
+  constructor(made: Made, object: object, methods: Methods, returnsProxy: ReadonlySet<string>) {
+    super(made);
+    this.#object = object;
+    this.#methods = methods;
+    this.#returnsProxy = returnsProxy;
+    this.#manager = made.manager;
+  }
+
+  /** Arguments count for the maker only. */
+  attach(): void {}
+
+  async invoke(_call: Call, [name, args]: readonly Item[]): Promise<Answer> {
+    const method = typeof name === 'string' ? this.#methods.get(name) : undefined;
+    if (method === undefined) {
+      const exposed = [...this.#methods.keys()].join(', ');
+      throw new UnknownMethodError(`${this.title} exposes no method '${String(name)}'; it exposes ${exposed || 'none'}`);
+    }
+    const values = listOf(args, 'args').map((arg) => decode(arg));
+    let result: unknown;
+    try {
+      result = await method.apply(this.#object, values);
+    } catch (error) {
+      throw new WireError(encodeError(error));
+    }
+    if (this.#returnsProxy.has(name as string)) return result === undefined || result === null ? result : this.#proxyOf(result);
+    return encode(result, {}, `result of ${String(name)}()`);
+  }
+
+  /** The public data of the object. */
+  snapshot(): Answer {
+    return encode(Object.fromEntries(Object.entries(this.#object).filter(([, value]) => typeof value !== 'function')), {}, 'snapshot');
+  }
+
+  #proxyOf(value: unknown): Packed {
+    if (typeof value !== 'object' || value === null) {
+      throw new TypeError(`a method of ${this.title} that returns proxies returned ${String(value)}, which is no object`);
+    }
+    const typeId = `${this.type.typeId}.${value.constructor.name}`;
+    const object = this.#manager.wrap((id) => {
+      const made = { id, type: typeOf(typeId), name: undefined, manager: this.#manager };
+      return new Custom(made, value, allowed(typeId, value, {}), new Set());
+    });
+    object.pinned = true;
+    const ref: ProxyRef = { id: object.id, local: false, typeId, name: undefined };
+    return encode(value, { proxyRef: (seen) => (seen === value ? ref : undefined) }) as Packed;
+  }
+}
+
+function encodeError(error: unknown): Item {
+  try {
+    return encode(error, {}, 'error');
+  } catch {
+    return encode(new Error(error instanceof Error ? error.message : String(error)));
+  }
+}
+
+function construct(factory: CustomFactory, args: readonly unknown[]): unknown {
+  return isClass(factory)
+    ? new (factory as new (...args: unknown[]) => object)(...args)
+    : (factory as (...args: unknown[]) => object)(...args);
+}
+
+function isClass(factory: CustomFactory): boolean {
+  return /^class[\s{]/.test(Function.prototype.toString.call(factory));
+}
+
+function allowed(typeId: string, object: object, { methods }: RegisterOptions): Methods {
+  const all = declared(object);
+  if (methods === undefined) return new Map([...all].filter(([name]) => !reserved.has(name)));
+  return new Map(
+    methods.map((name) => {
+      const method = all.get(name);
+      if (method === undefined) throw new TypeError(`type '${typeId}' names a method '${name}' that its objects do not have`);
+      return [name, method];
+    }),
+  );
+}
+
+/** The methods that the object itself and its classes declare, up to but not including Object. */
+function declared(object: object): Map<string, (...args: unknown[]) => unknown> {
+  const found = new Map<string, (...args: unknown[]) => unknown>();
+  for (let at: object | null = object; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (typeof property.value !== 'function' || name.startsWith('_') || never.has(name) || found.has(name)) continue;
+      found.set(name, property.value as (...args: unknown[]) => unknown);
+    }
+  }
+  return found;
+}
+
+function checkName(typeId: string, name: string, options?: RegisterOptions): void {
+  if (options?.methods !== undefined && !options.methods.includes(name)) return;
+  if (reserved.has(name)) {
+    throw new TypeError(`type '${typeId}' has a method '${name}', which every proxy has for itself; give it another name, or leave it out of 'methods'`);
+  }
+  if (never.has(name) || name.startsWith('_')) throw new TypeError(`type '${typeId}' cannot expose a method '${name}'`);
+}

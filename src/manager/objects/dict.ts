@@ -1,0 +1,113 @@
+/** A dictionary. Keys are scalars, which compare as in a Map; values are kept as they came. */
+import { TypeMismatchError } from '../../errors.ts';
+import type { Item, Scalar } from '../../protocol/wire.ts';
+import { checkOptions, differs, keyOf, listOf, same } from '../arguments.ts';
+import type { Answer, Call } from '../call.ts';
+import { type Made, SharedObject } from '../shared-object.ts';
+
+export class Dict extends SharedObject {
+  readonly #entries = new Map<Scalar, Item>();
+
+  constructor(made: Made, options: ReadonlyMap<string, Item>) {
+    super(made);
+    this.attach(options);
+  }
+
+  attach(options: ReadonlyMap<string, Item>): void {
+    checkOptions('a dict', options, []);
+  }
+
+  get(_call: Call, [key]: readonly Item[]): Answer {
+    return this.#entries.get(keyOf(key));
+  }
+
+  set(_call: Call, [key, value]: readonly Item[]): Answer {
+    this.#entries.set(keyOf(key), value);
+  }
+
+  has(_call: Call, [key]: readonly Item[]): Answer {
+    return this.#entries.has(keyOf(key));
+  }
+
+  delete(_call: Call, [key]: readonly Item[]): Answer {
+    return this.#entries.delete(keyOf(key));
+  }
+
+  clear(): Answer {
+    this.#entries.clear();
+  }
+
+  size(): Answer {
+    return this.#entries.size;
+  }
+
+  keys(): Answer {
+    return [...this.#entries.keys()];
+  }
+
+  values(): Answer {
+    return [...this.#entries.values()];
+  }
+
+  entries(): Answer {
+    return [...this.#entries];
+  }
+
+  snapshot(): Answer {
+    return this.entries();
+  }
+
+  getMany(_call: Call, [keys]: readonly Item[]): Answer {
+    return listOf(keys, 'keys').map((key) => this.#entries.get(keyOf(key)));
+  }
+
+  /** All or none: every key is checked before the first is set. */
+  setMany(_call: Call, [entries]: readonly Item[]): Answer {
+    const pairs = listOf(entries, 'entries').map((entry) => {
+      const [key, value] = listOf(entry, 'an entry');
+      return [keyOf(key), value] as const;
+    });
+    for (const [key, value] of pairs) this.#entries.set(key, value);
+  }
+
+  getOrInsert(_call: Call, [key, value]: readonly Item[]): Answer {
+    const at = keyOf(key);
+    if (!this.#entries.has(at)) this.#entries.set(at, value);
+    return this.#entries.get(at);
+  }
+
+  /** A missing value counts as zero of the kind that is added. */
+  increment(_call: Call, [key, by]: readonly Item[]): Answer {
+    const at = keyOf(key);
+    const next = sum(this.#entries.get(at), by, String(at));
+    this.#entries.set(at, next);
+    return next;
+  }
+
+  /** A missing value compares as undefined. */
+  compareAndSet(_call: Call, [key, expected, next]: readonly Item[]): Answer {
+    const at = keyOf(key);
+    const current = this.#entries.get(at);
+    if (!same(current, expected)) return differs(current, expected);
+    this.#entries.set(at, next);
+    return true;
+  }
+
+  pop(_call: Call, [key]: readonly Item[]): Answer {
+    const at = keyOf(key);
+    const value = this.#entries.get(at);
+    this.#entries.delete(at);
+    return value;
+  }
+}
+
+function sum(current: Item, by: Item, key: string): number | bigint {
+  if (typeof by === 'bigint' && (current === undefined || typeof current === 'bigint')) return (current ?? 0n) + by;
+  if (typeof by === 'number' && (current === undefined || typeof current === 'number')) return (current ?? 0) + by;
+  if (typeof by !== 'number' && typeof by !== 'bigint') throw new TypeError('increment adds a number or a bigint');
+  throw new TypeMismatchError(`the value at '${key}' is ${nameOf(current)}: ${nameOf(by)} cannot be added to it`);
+}
+
+function nameOf(item: Item): string {
+  return item === null || typeof item === 'object' ? 'no number' : `a ${typeof item}`;
+}

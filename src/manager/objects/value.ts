@@ -1,0 +1,38 @@
+/** One value. */
+import type { Item } from '../../protocol/wire.ts';
+import { checkOptions, differs, same } from '../arguments.ts';
+import type { Answer, Call } from '../call.ts';
+import { type Made, SharedObject } from '../shared-object.ts';
+
+export class Value extends SharedObject {
+  #value: Item;
+
+  constructor(made: Made, options: ReadonlyMap<string, Item>) {
+    super(made);
+    this.attach(options);
+    this.#value = options.get('initial');
+  }
+
+  /** `initial` counts for the maker only. */
+  attach(options: ReadonlyMap<string, Item>): void {
+    checkOptions('a value', options, ['initial']);
+  }
+
+  get(): Answer {
+    return this.#value;
+  }
+
+  snapshot(): Answer {
+    return this.#value;
+  }
+
+  set(_call: Call, [value]: readonly Item[]): Answer {
+    this.#value = value;
+  }
+
+  compareAndSet(_call: Call, [expected, next]: readonly Item[]): Answer {
+    if (!same(this.#value, expected)) return differs(this.#value, expected);
+    this.#value = next;
+    return true;
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The manager as a process of its own: started by startManager(), told its options and key on file descriptor 3, which
+ * is also how it knows its parent. It ends when that pipe closes, unless it was started detached.
+ */
+import { Socket } from 'node:net';
+import type { ManagerOptions } from '../options.ts';
+import { Manager } from './manager.ts';
+
+/** The first line from the parent. */
+export interface ManagerOrders {
+  readonly options: Omit<ManagerOptions, 'authKey' | 'modules'> & { readonly modules?: readonly string[] };
+  /** Base64. */
+  readonly authKey: string;
+  readonly detached: boolean;
+}
+
+/** The first line to the parent. */
+export type ManagerReport =
+  | { readonly address: string; readonly connectionFile: string }
+  | { readonly error: string; readonly name: string; readonly code?: string };
+
+/** Later lines from the parent. */
+export interface ManagerShutdown {
+  readonly shutdown: { readonly drain?: boolean; readonly timeout?: number };
+}
+
+const pipe = new Socket({ fd: 3, readable: true, writable: true });
+let manager: Manager | undefined;
+let detached = false;
+let text = '';
+
+pipe.setEncoding('utf8');
+pipe.on('error', () => {});
+pipe.on('data', (chunk: string) => {
+  text += chunk;
+  for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n')) {
+    const line = JSON.parse(text.slice(0, end)) as ManagerOrders | ManagerShutdown;
+    text = text.slice(end + 1);
+    if ('shutdown' in line) void finish(line.shutdown);
+    else void start(line);
+  }
+});
+pipe.on('close', () => {
+  if (!detached) process.exit(0);
+});
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void finish({}));
+
+async function start(orders: ManagerOrders): Promise<void> {
+  try {
+    detached = orders.detached;
+    const { modules = [], ...options } = orders.options;
+    manager = new Manager({ ...options, authKey: Buffer.from(orders.authKey, 'base64') });
+    for (const module of modules) {
+      const loaded = (await import(module)) as { default?: unknown };
+      if (typeof loaded.default !== 'function') {
+        throw new TypeError(`${module} must default-export a function that is given the manager: export default (manager) => manager.register(…)`);
+      }
+      await (loaded.default as (manager: Manager) => unknown)(manager);
+    }
+    report(await manager.listen());
+  } catch (error) {
+    const { name, message, code } = error as Error & { code?: string };
+    report({ error: message, name, ...(code === undefined ? {} : { code }) });
+    process.exitCode = 1;
+    pipe.end();
+  }
+}
+
+async function finish(options: { drain?: boolean; timeout?: number }): Promise<void> {
+  await manager?.close(options);
+  process.exit(0);
+}
+
+function report(line: ManagerReport): void {
+  pipe.write(`${JSON.stringify(line)}\n`);
+}

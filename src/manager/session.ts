@@ -1,0 +1,404 @@
+/**
+ * The manager's side of one connection: the lifetime of everything its client holds.
+ *
+ * Frames of one client are handled in the order in which they came. What a call does to an object passes the object's
+ * gate; what must wait is parked. When the session ends, one place (`end`) lets go of all of it: parked calls, holds,
+ * guards, leases, references.
+ */
+import { NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
+import { writeError } from '../protocol/errors.ts';
+import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
+import { type Item, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
+import type { Link } from '../transport/link.ts';
+import { type Answer, Call, PARKED } from './call.ts';
+import type { ManagerCore } from './core.ts';
+import { Hold } from './hold.ts';
+import { Lock } from './objects/lock.ts';
+import type { SharedObject } from './shared-object.ts';
+import { Tasks } from './tasks/tasks.ts';
+
+/** Who is at the other end, as they say. */
+export interface Peer {
+  readonly pid: number;
+  readonly host: string;
+  readonly name: string;
+  /** Of a worker that a group of another session spawned and vouches for. */
+  readonly ticket: string | undefined;
+}
+
+interface Handle {
+  readonly object: SharedObject | undefined;
+  /** Why there is no object: told at the first call. */
+  readonly error: unknown;
+  hold: Hold | undefined;
+}
+
+/** Above this many bytes waiting to be sent, nothing more is read from the session, and outcomes wait for it. */
+const HIGH_WATER = 8 * 1024 * 1024;
+
+export class Session {
+  readonly id: number;
+  readonly manager: ManagerCore;
+  readonly link: Link;
+  readonly peer: Peer;
+  readonly handles = new Map<number, Handle>();
+  readonly parked = new Map<number, Call>();
+  /** What else ends with the session: guards. */
+  readonly holdings = new Set<() => void>();
+  /** Names of tasks by the client's index, and which of the manager's it has been told. */
+  readonly taskNames: string[] = [];
+  readonly toldNames = new Set<number>();
+  /** Sent with the welcome: who knows it is this session's own helper. */
+  readonly secret: Buffer;
+  /** The helper's link, while there is one. */
+  helper: Link | undefined;
+  ended = false;
+  #done = new Run(ToClient.DONE);
+  #accepted = new Run(ToClient.ACCEPTED);
+  #outbox: (() => void)[] = [];
+  #paused = false;
+
+  constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
+    this.manager = manager;
+    this.id = id;
+    this.link = link;
+    this.peer = peer;
+    this.secret = secret;
+  }
+
+  /** When the process was last heard, by either connection, on the monotonic clock (ms). */
+  get lastHeard(): number {
+    return Math.max(this.link.lastReceived, this.helper?.lastReceived ?? 0);
+  }
+
+  get congested(): boolean {
+    return this.link.transport.pending > HIGH_WATER;
+  }
+
+  /** The helper gives back un-started tasks of this session. */
+  giveBack(reader: Reader): void {
+    const { object } = this.#entry(reader.u32());
+    if (object instanceof Tasks) object.readGiveBack(this, reader);
+  }
+
+  frame(kind: number, reader: Reader): void {
+    if (this.ended) return;
+    switch (kind) {
+      case ToManager.PUT:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readPut(this, call, reader));
+      case ToManager.COMPLETE:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readComplete(this, call, reader));
+      case ToManager.CALL:
+        return this.#call(reader);
+      case ToManager.TAKE:
+        return this.#tasks(reader.u32(), reader, (tasks, call, handle) => tasks.readTake(this, call, handle, reader));
+      case ToManager.FAIL:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readFail(this, call, reader));
+      case ToManager.RELEASE:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readRelease(this, call, reader));
+      case ToManager.EXTEND:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readExtend(this, call, reader));
+      case ToManager.GRAPH:
+        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readGraph(this, call, reader));
+      case ToManager.STARTED:
+        return this.#tasks(-1, reader, (tasks) => tasks.readStarted(this, reader));
+      case ToManager.PROGRESS:
+        return this.#tasks(-1, reader, (tasks) => tasks.readProgress(this, reader));
+      case ToManager.WINDOW:
+        return this.#tasks(-1, reader, (tasks) => tasks.readWindow(this, reader));
+      case ToManager.NAME: {
+        const index = reader.u16();
+        this.taskNames[index] = this.manager.internName(reader.text());
+        return;
+      }
+      case ToManager.OPEN:
+        return this.#open(reader);
+      case ToManager.DROP:
+        return this.drop(reader.u32());
+      case ToManager.CANCEL:
+        return this.parked.get(reader.u32())?.cancelled();
+      case ToManager.HOLD:
+        return this.#hold(reader);
+      case ToManager.BEAT:
+        return;
+      default:
+        throw new ProtocolError(`a frame of unknown kind ${kind}`);
+    }
+  }
+
+  /** The chunk has been handled: stop reading where the client does not read its answers. */
+  turnEnded(): void {
+    if (!this.#paused && this.congested) {
+      this.#paused = true;
+      this.link.transport.pause();
+    }
+  }
+
+  drained(): void {
+    const waiting = this.#outbox;
+    this.#outbox = [];
+    for (const send of waiting) this.whenWritable(send);
+    for (const board of this.manager.boards) board.sessionWritable(this);
+    if (this.#paused && !this.congested) {
+      this.#paused = false;
+      this.link.transport.resume();
+    }
+  }
+
+  /** Sends what nobody waits for right now: at once, or when the client has read what is on its way to it. */
+  whenWritable(send: () => void): void {
+    if (this.congested) this.#outbox.push(send);
+    else send();
+  }
+
+  /** A call succeeded with nothing to say: calls that follow each other share a frame. */
+  done(call: number): void {
+    this.#done.add(this.link, call, 0);
+  }
+
+  /** A put was accepted: puts that follow each other, numbers too, share a frame. */
+  accepted(call: number, number: number): void {
+    this.#accepted.add(this.link, call, number);
+  }
+
+  /** The index by which the client knows that name of a task; told with its first use. */
+  announce(name: string): number {
+    const index = this.manager.nameIndex(name);
+    if (!this.toldNames.has(index)) {
+      this.toldNames.add(index);
+      const start = this.link.begin(ToClient.NAME);
+      this.link.writer.u16(index);
+      this.link.writer.text(name);
+      this.link.end(start);
+    }
+    return index;
+  }
+
+  failed(call: number, error: unknown): void {
+    const start = this.link.begin(ToClient.FAILED);
+    this.link.writer.u32(call);
+    writeError(this.link.writer, error);
+    this.link.end(start);
+  }
+
+  event(handle: number, event: string, item: Item): void {
+    const start = this.link.begin(ToClient.EVENT);
+    this.link.writer.u32(handle);
+    this.link.writer.text(event);
+    this.link.writer.item(item);
+    this.link.end(start);
+  }
+
+  /** Handles of this session on that object. */
+  *handlesOn(object: SharedObject): IterableIterator<number> {
+    for (const [number, handle] of this.handles) if (handle.object === object && !handle.hold) yield number;
+  }
+
+  /** Opens a handle; what is wrong with the object is kept for the first call. */
+  attach(number: number, find: () => SharedObject): void {
+    if (number === 0 || this.handles.has(number)) throw new ProtocolError(`handle ${number} is open already`);
+    try {
+      const object = find();
+      object.references++;
+      this.handles.set(number, { object, error: undefined, hold: undefined });
+    } catch (error) {
+      this.handles.set(number, { object: undefined, error, hold: undefined });
+    }
+  }
+
+  drop(handle: number): void {
+    const entry = this.handles.get(handle);
+    if (entry === undefined) return;
+    this.handles.delete(handle);
+    if (entry.hold !== undefined) entry.hold.end();
+    else if (entry.object !== undefined) this.manager.release(entry.object);
+  }
+
+  /** Everything that the session held goes, in this turn. */
+  end(): void {
+    if (this.ended) return;
+    this.ended = true;
+    for (const call of [...this.parked.values()]) call.cancelled();
+    for (const entry of this.handles.values()) entry.hold?.end();
+    for (const release of [...this.holdings]) release();
+    this.holdings.clear();
+    const objects = [...this.handles.values()];
+    this.handles.clear();
+    for (const entry of objects) if (!entry.hold && entry.object) this.manager.release(entry.object);
+    this.#outbox = [];
+  }
+
+  /** What the value names by this session's handles it names by the manager's ids from here on. */
+  adopt(item: Item): Item {
+    if (Array.isArray(item)) return item.map((part: Item) => this.adopt(part));
+    if (!(item instanceof Packed) || item.proxies.length === 0) return item;
+    const proxies = item.proxies.map((ref): ProxyRef => {
+      const object = ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id);
+      object.pinned = true;
+      return { id: object.id, local: false, typeId: object.type.typeId, name: object.name };
+    });
+    return new Packed(item.bytes, proxies, item.jobs);
+  }
+
+  #objectOf(handle: number): SharedObject {
+    const entry = this.#entry(handle);
+    if (entry.object === undefined) throw entry.error;
+    return entry.object;
+  }
+
+  #entry(handle: number): Handle {
+    const entry = this.handles.get(handle);
+    if (entry === undefined) throw new ProtocolError(`no handle ${handle} is open`);
+    return entry;
+  }
+
+  /** Frames of a task queue. `call` is what the frame began with; -1 stands for frames that are no calls. */
+  #tasks(call: number, reader: Reader, handler: (tasks: Tasks, call: number, handle: number) => void): void {
+    const handle = reader.u32();
+    try {
+      const { object, error, hold } = this.#entry(handle);
+      if (object === undefined) throw error;
+      if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+      hold?.check();
+      handler(object, call, handle);
+    } catch (error) {
+      if (call === -1 || error instanceof ProtocolError) throw error;
+      this.failed(call, error);
+    }
+  }
+
+  #open(reader: Reader): void {
+    const number = reader.u32();
+    const typeId = reader.text();
+    const name = reader.scalar();
+    const options = reader.item();
+    this.attach(number, () =>
+      this.manager.open(typeId, typeof name === 'string' ? name : undefined, this.adopt(options)),
+    );
+  }
+
+  #call(reader: Reader): void {
+    const id = reader.u32();
+    const handle = reader.u32();
+    const method = reader.u8();
+    const guard = method & GUARDED ? { lock: reader.u32(), grant: reader.u48() } : undefined;
+    const args: Item[] = [];
+    while (reader.left > 0) args.push(reader.item());
+    if (handle === 0) {
+      this.manager.answer(new Call(this, id, false), method & ~GUARDED, args);
+      return;
+    }
+    const entry = this.handles.get(handle);
+    if (entry === undefined) throw new ProtocolError(`no handle ${handle} is open`);
+    const { object, hold } = entry;
+    const call = new Call(this, id, hold !== undefined);
+    if (object === undefined) return call.fail(entry.error);
+    const number = method & ~GUARDED;
+    const invoke = (): Answer | Promise<Answer> => {
+      hold?.check();
+      if (guard !== undefined) this.#checkGuard(guard.lock, guard.grant);
+      const implementation = object.type.methods[number];
+      if (implementation === undefined) throw new UnknownMethodError(`${object.title} has no method ${number}`);
+      return implementation.call(
+        object,
+        call,
+        args.map((arg) => this.adopt(arg)),
+      );
+    };
+    if (object.type.awaits) {
+      call.park(() => {});
+      void (hold?.gate ?? object.gate).acquire().then((release) => answerLater(call, invoke).finally(release));
+    } else if (hold !== undefined || object.gate.free || object.type.ungated.has(number)) {
+      answerNow(call, invoke);
+    } else {
+      call.park(() => {});
+      object.gate.enter(
+        () => answerNow(call, invoke),
+        () => !call.over,
+      );
+    }
+  }
+
+  #checkGuard(lock: number, grant: number): void {
+    const object = this.#objectOf(lock);
+    if (!(object instanceof Lock) || !object.holds(grant)) {
+      throw new NotLockOwnerError(`the guard given with this call no longer holds ${object.title}`);
+    }
+  }
+
+  #hold(reader: Reader): void {
+    const call = new Call(this, reader.u32(), false);
+    const { object, error } = this.#entry(reader.u32());
+    const alias = reader.u32();
+    const timeout = reader.f64();
+    if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);
+    if (object === undefined) return call.fail(error);
+    call.park(() => {});
+    void object.gate.acquire().then((release) => {
+      if (call.over) return release();
+      const hold = new Hold(object, this, release, timeout);
+      this.handles.set(alias, { object, error: undefined, hold });
+      call.answer();
+    });
+  }
+}
+
+function answerNow(call: Call, invoke: () => Answer | Promise<Answer>): void {
+  try {
+    const answer = invoke();
+    if (answer !== PARKED) call.answer(answer as Item | void);
+  } catch (error) {
+    call.fail(error);
+  }
+}
+
+/** An access that may await: it keeps the object until it settles, even if its caller has gone meanwhile. */
+async function answerLater(call: Call, invoke: () => Answer | Promise<Answer>): Promise<void> {
+  if (call.over) return;
+  try {
+    const answer = await invoke();
+    if (answer !== PARKED) call.answer(answer);
+  } catch (error) {
+    call.fail(error);
+  }
+}
+
+/** Answers that follow each other (calls counting up, and numbers with them) share one frame while it is unsent. */
+class Run {
+  readonly #kind: number;
+  #generation = -1;
+  #end = -1;
+  #countAt = 0;
+  #next = 0;
+  #nextNumber = 0;
+  #count = 0;
+
+  constructor(kind: number) {
+    this.#kind = kind;
+  }
+
+  add(link: Link, call: number, number: number): void {
+    const { writer } = link;
+    if (
+      writer.length === this.#end &&
+      writer.generation === this.#generation &&
+      call === this.#next &&
+      (number === 0 || number === this.#nextNumber)
+    ) {
+      writer.patchU32(++this.#count, this.#countAt);
+    } else {
+      const start = link.begin(this.#kind);
+      writer.u32(call);
+      this.#countAt = writer.length;
+      writer.u32(1);
+      if (number !== 0) writer.u48(number);
+      this.#count = 1;
+      this.#generation = writer.generation;
+      link.end(start);
+      this.#end = writer.length;
+    }
+    this.#next = call + 1;
+    this.#nextNumber = number + 1;
+  }
+}
+

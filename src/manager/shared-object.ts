@@ -1,0 +1,62 @@
+/** What every shared object has in common. Its methods are those of its class, listed in protocol/messages.ts. */
+import type { Item } from '../protocol/wire.ts';
+import type { Answer, Call } from './call.ts';
+import type { ManagerCore } from './core.ts';
+import { Gate } from './gate.ts';
+import type { Session } from './session.ts';
+
+/** A method of a shared object as the manager calls it: checks its arguments, changes the object, answers. */
+export type Method = (this: SharedObject, call: Call, args: readonly Item[]) => Answer | Promise<Answer>;
+
+export interface ObjectType {
+  readonly typeId: string;
+  /** By number. */
+  readonly methods: readonly Method[];
+  readonly methodNames: readonly string[];
+  /** Methods that may be called while somebody else holds the object. */
+  readonly ungated: ReadonlySet<number>;
+  /** Its methods may await: each takes the object for itself until it settles. */
+  readonly awaits: boolean;
+}
+
+export abstract class SharedObject {
+  readonly id: number;
+  readonly type: ObjectType;
+  readonly name: string | undefined;
+  readonly gate: Gate;
+  /** The hold that is on, if any: its session, so that only its calls enter. */
+  holder: Session | undefined = undefined;
+  /** Handles of sessions on it. An unnamed object without any is gone. */
+  references = 0;
+  /** A stored value names it: it stays. */
+  pinned = false;
+
+  constructor(made: Made) {
+    this.id = made.id;
+    this.type = made.type;
+    this.name = made.name;
+    this.gate = new Gate(made.manager.newMutex);
+  }
+
+  /** For messages: "dict 'jobs'". */
+  get title(): string {
+    return this.name === undefined ? `an unnamed ${this.type.typeId}` : `${this.type.typeId} '${this.name}'`;
+  }
+
+  /** Options of a later ask for the same name: throw where they differ from what is. */
+  abstract attach(options: ReadonlyMap<string, Item>): void;
+
+  /** A hold has ended: whoever was parked meanwhile is served. */
+  served(): void {}
+
+  /** The object has gone, with the manager or with its last reference: whoever waits is told. */
+  dropped(_reason: Error): void {}
+}
+
+/** What a factory needs to make one. */
+export interface Made {
+  readonly id: number;
+  readonly type: ObjectType;
+  readonly name: string | undefined;
+  readonly manager: ManagerCore;
+}

@@ -1,0 +1,94 @@
+/** What a put asks for beside its name and input, as it crosses, checked: the client checks too, but is not trusted. */
+import { ProtocolError } from '../../errors.ts';
+import { PutKey } from '../../protocol/messages.ts';
+import type { Item } from '../../protocol/wire.ts';
+import { automaticNumber } from '../../queue/task.ts';
+import { countOf, listOf, numberOf } from '../arguments.ts';
+import type { Session } from '../session.ts';
+
+interface Options {
+  readonly id?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly after?: readonly string[] | undefined;
+  readonly retries?: number | undefined;
+  readonly atMostOnce?: boolean | undefined;
+}
+
+export interface PutSpec extends Options {
+  readonly session: Session;
+  readonly call: number;
+  readonly name: string;
+  /** Bytes of an item, or packed where it names proxies or jobs. */
+  readonly input: unknown;
+  readonly bytesIn: number;
+  /** Only the outcome is wanted. */
+  readonly run: boolean;
+}
+
+/** One job of a graph as it was submitted. */
+export interface GraphJob {
+  readonly id: string;
+  readonly name: string;
+  readonly input: Item;
+  /** Ids of jobs of the same graph. */
+  readonly after: readonly string[];
+  /** Ids of tasks outside of it. */
+  readonly outside: readonly string[];
+  readonly options: Options;
+  /** Somebody wants its output when the run has ended. */
+  readonly keep: boolean;
+}
+
+export function putOptions(item: Item): Options {
+  const list = listOf(item, 'options');
+  const options: { -readonly [K in keyof Options]: Options[K] } = {};
+  for (let i = 0; i + 1 < list.length; i += 2) {
+    const value = list[i + 1] as Item;
+    switch (list[i]) {
+      case PutKey.id:
+        options.id = chosenId(value);
+        break;
+      case PutKey.priority:
+        options.priority = numberOf(value, 'priority');
+        if (Number.isNaN(options.priority)) throw new RangeError('priority must be a number');
+        break;
+      case PutKey.after:
+        options.after = listOf(value, 'after').map(String);
+        break;
+      case PutKey.retries:
+        options.retries = countOf(value, 'retries');
+        break;
+      case PutKey.atMostOnce:
+        options.atMostOnce = value === true;
+        break;
+      default:
+        throw new ProtocolError(`a put has an unknown option ${String(list[i])}`);
+    }
+  }
+  return options;
+}
+
+function chosenId(value: Item): string {
+  if (typeof value !== 'string' || value === '') throw new TypeError('id must be a string that is not empty');
+  if (value.length > 1000) throw new RangeError(`an id of ${value.length} characters is too long; 1,000 are allowed`);
+  if (automaticNumber(value) !== undefined) {
+    throw new RangeError(`ids like '${value}' are the manager's own; choose one of another form`);
+  }
+  return value;
+}
+
+/** Jobs cross as [id, name, input, after, outside, options, keep]. */
+export function readGraphJobs(item: Item): GraphJob[] {
+  return listOf(item, 'jobs').map((job) => {
+    const [id, name, input, after, outside, options, keep] = listOf(job, 'a job');
+    return {
+      id: chosenId(id),
+      name: String(name),
+      input,
+      after: listOf(after, 'after').map(String),
+      outside: listOf(outside, 'outside').map(String),
+      options: putOptions(options),
+      keep: keep === true,
+    };
+  });
+}

@@ -1,0 +1,80 @@
+/** A task's record as users read it: made when somebody asks, from the compact form. */
+import type { Item } from '../../protocol/wire.ts';
+import { NEVER, State, stateNames, type Task } from '../../queue/task.ts';
+import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
+import type { ManagerCore } from '../core.ts';
+import type { WorkerInfo } from './taker.ts';
+
+export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
+  const time = (at: number): number => manager.wallTime(at);
+  const state = stateNames[task.state] as TaskState;
+  const worker = task.worker as WorkerInfo | undefined;
+  const started = task.startedAt !== NEVER;
+  const ended = task.endedAt !== NEVER;
+  const ran = started && ended && task.state !== State.skipped;
+  return {
+    id: task.key,
+    name: task.name,
+    state,
+    priority: task.priority,
+    attempt: task.state === State.leased ? task.attempt + 1 : task.attempt,
+    ...(worker === undefined ? {} : { worker: worker.name, pid: worker.pid, host: worker.host }),
+    putAt: time(task.putAt),
+    ...(task.readyAt === NEVER ? {} : { readyAt: time(task.readyAt) }),
+    ...(started ? { startedAt: time(task.startedAt), waitMs: (task.startedAt - task.readyAt) / 10 } : {}),
+    ...(ended ? { endedAt: time(task.endedAt) } : {}),
+    ...(ran ? { runMs: (task.endedAt - task.startedAt) / 10 } : {}),
+    bytesIn: task.bytesIn,
+    ...(task.state === State.succeeded ? { bytesOut: task.bytesOut } : {}),
+    after: task.after?.map((before) => before.key) ?? [],
+    ...(task.failure === undefined ? {} : { error: { code: task.failure.code, message: task.failure.message } }),
+    history: historyOf(task, time),
+  };
+}
+
+function historyOf(task: Task, time: (at: number) => number): TaskRecord['history'] {
+  const history: { at: number; from: TaskState | 'new'; to: TaskState; why: string }[] = [];
+  const name = (state: number): TaskState => stateNames[state] as TaskState;
+  const blocked = task.after !== undefined && task.after.length > 0;
+  history.push({ at: time(task.putAt), from: 'new', to: blocked ? 'blocked' : 'ready', why: 'put' });
+  if (blocked && task.readyAt !== NEVER && task.changes === undefined) {
+    history.push({ at: time(task.readyAt), from: 'blocked', to: 'ready', why: 'all it comes after have succeeded' });
+  }
+  for (const change of task.changes ?? []) {
+    history.push({ at: time(change.at), from: name(change.from), to: name(change.to), why: change.why });
+  }
+  if (task.startedAt !== NEVER) {
+    history.push({ at: time(task.startedAt), from: 'ready', to: 'leased', why: `attempt ${Math.max(1, task.attempt)}` });
+  }
+  if (task.finished) {
+    const from = task.startedAt === NEVER ? (blocked && task.readyAt === NEVER ? 'blocked' : 'ready') : 'leased';
+    history.push({ at: time(task.endedAt), from, to: name(task.state), why: task.failure?.message ?? 'completed' });
+  }
+  return history;
+}
+
+/** The records that a filter names. */
+export function recordsOf(tasks: Iterable<Task>, filter: TaskFilter, manager: ManagerCore): TaskRecord[] {
+  const limit = filter.limit ?? 1000;
+  const states = filter.state === undefined ? undefined : [filter.state].flat();
+  const found: TaskRecord[] = [];
+  for (const task of tasks) {
+    if (found.length >= limit) break;
+    if (filter.name !== undefined && task.name !== filter.name) continue;
+    if (states !== undefined && !states.includes(stateNames[task.state] as TaskState)) continue;
+    found.push(recordOf(task, manager));
+  }
+  return found;
+}
+
+/** A filter as it crosses: [state | states, name, limit]. */
+export function filterFrom(item: Item): TaskFilter {
+  if (!Array.isArray(item)) return {};
+  const [states, name, limit] = item as readonly Item[];
+  const filter: TaskFilter = {};
+  if (typeof states === 'string') filter.state = states as TaskState;
+  else if (Array.isArray(states)) filter.state = states.map(String) as TaskState[];
+  if (typeof name === 'string') filter.name = name;
+  if (typeof limit === 'number') filter.limit = limit;
+  return filter;
+}

@@ -1,0 +1,74 @@
+/**
+ * One session's side of a task queue as a taker: the tasks it holds, the calls in which it waits, and its window, which
+ * is how many leased tasks it wants to have lying ready so that the next one is there when one ends.
+ */
+import { ToClient } from '../../protocol/messages.ts';
+import type { Holder, Task } from '../../queue/task.ts';
+import type { Session } from '../session.ts';
+
+/** The worker as records show it: kept by every task that it held. */
+export interface WorkerInfo {
+  readonly name: string;
+  readonly pid: number;
+  readonly host: string;
+}
+
+export class Taker implements Holder {
+  readonly session: Session;
+  readonly handle: number;
+  readonly worker: WorkerInfo;
+  /** By lease, in the order in which they were leased. */
+  readonly leases = new Map<number, Task>();
+  /** Most tasks it wants to hold; 1: only what it asks for. */
+  window = 1;
+  /** Leases up to this one have started. */
+  started = 0;
+  /** Executions that it completed or failed. */
+  done = 0;
+  /** `extend`: leases that must live until then, whatever the silence (tenths of a ms). */
+  readonly extended = new Map<number, number>();
+  /** It has been asked to give back what it has not started. */
+  recalled = false;
+
+  constructor(session: Session, handle: number) {
+    this.session = session;
+    this.handle = handle;
+    this.worker = { name: session.peer.name, pid: session.peer.pid, host: session.peer.host };
+  }
+
+  /** There is room for another task that it did not ask for by a call. */
+  get hungry(): boolean {
+    return this.window > 1 && this.leases.size < this.window && !this.session.congested;
+  }
+
+  /** It has tasks that it may not have started. */
+  get spare(): number {
+    let spare = 0;
+    for (const lease of this.leases.keys()) if (lease > this.started) spare++;
+    return spare;
+  }
+
+  /** Whether the process may have started on the lease: reported so, or the next in line. */
+  hasStarted(lease: number, position: number): boolean {
+    return lease <= this.started || position === 0;
+  }
+
+  taken(call: number, count: number): void {
+    const { link } = this.session;
+    const start = link.begin(ToClient.TAKEN);
+    link.writer.u32(call);
+    link.writer.u16(count);
+    link.end(start);
+  }
+
+  /** Asks for un-started tasks back, by the helper, which answers even while the main thread is busy. */
+  recall(count: number): void {
+    const link = this.session.helper;
+    if (link === undefined || this.recalled) return;
+    this.recalled = true;
+    const start = link.begin(ToClient.RECALL);
+    link.writer.u32(this.handle);
+    link.writer.u32(count);
+    link.end(start);
+  }
+}

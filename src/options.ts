@@ -1,0 +1,26 @@
+/** Options that users give a manager. */
+import type { TaskQueueOptions } from './tasks.ts';
+
+/** 'unix:/path' or 'pipe:name'. */
+export type Address = string;
+
+export interface ManagerLimits {
+  /** Longest message (bytes). Default 64 MiB. */
+  frameBytes?: number | undefined;
+  /** Most connections at once; one more is refused with `TooManyConnectionsError`. Default 10,000. */
+  connections?: number | undefined;
+  /** Most shared objects. Default 1,000,000. */
+  objects?: number | undefined;
+}
+
+export interface ManagerOptions {
+  /** Where to listen. Default: a fresh Unix socket (a named pipe on Windows) in a private directory. */
+  address?: Address | undefined;
+  /** What clients must prove that they hold. Default: a fresh random key. */
+  authKey?: string | Uint8Array | undefined;
+  /** Files that register custom types: each default-exports a function that is given the manager. */
+  modules?: readonly (string | URL)[] | undefined;
+  /** Defaults of every task queue. */
+  queue?: TaskQueueOptions | undefined;
+  limits?: ManagerLimits | undefined;
+}

@@ -1,0 +1,232 @@
+import { EventEmitter } from 'node:events';
+import { UnserializableError } from '../errors.ts';
+import { isJobRef, jobRef } from '../job-ref.ts';
+import { encode } from '../protocol/codec.ts';
+import { methods } from '../protocol/messages.ts';
+import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
+import type { Handler, Handlers, HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import type { Connection } from './connection.ts';
+import { CounterProxy } from './counter-proxy.ts';
+import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
+import { DictProxy, type Key } from './dict-proxy.ts';
+import { Helper } from './helper.ts';
+import { Inspector } from './inspector.ts';
+import { LockProxy } from './lock-proxy.ts';
+import { BaseProxy, type ObjectHandle, where } from './object-proxy.ts';
+import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
+import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
+import { TaskCalls } from './task-calls.ts';
+import { Handle } from './task-handle.ts';
+import { ValueProxy } from './value-proxy.ts';
+
+type Shape<M> =
+  | { readonly [K in keyof M]: Handler }
+  | { readonly default: { readonly [K: string]: Handler } };
+
+/** What a worker that this client spawns needs to connect. */
+export interface Reach {
+  readonly address: string;
+  readonly authKey: Uint8Array;
+}
+
+/** What a client has beside its connection. */
+export interface ClientSetup {
+  readonly connection: Connection;
+  /** For the helper thread; undefined for a client of a manager in this process, which needs none. */
+  readonly authKey: Uint8Array | undefined;
+  /** How other processes reach the manager. */
+  readonly reach: () => Promise<Reach>;
+  /** Of a spawned worker: the pipe that its parent holds. */
+  readonly parentPipe?: number | undefined;
+}
+
+export interface ClientEvents {
+  /** The connection was lost and is there again: named objects live on, everything unnamed has gone. */
+  reconnected: [];
+  /** A lock that this client has a proxy of was passed on because its holder's session ended. */
+  lockBroken: [{ lock: string | undefined; pid: number; name: string; token: bigint }];
+}
+
+/**
+ * A connection to a manager, and the way to everything it shares. The factories return proxies at once; what is wrong
+ * with an ask is said at the first call.
+ */
+export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
+  readonly inspect: Inspector;
+  readonly #setup: ClientSetup;
+  readonly #helperSource: HelperSource;
+  /** By queue: for handles that came inside values. */
+  readonly #calls = new Map<string, TaskCalls>();
+  #helper: Helper | undefined;
+
+  constructor(setup: ClientSetup) {
+    super();
+    this.#setup = setup;
+    const { connection, authKey } = setup;
+    this.inspect = new Inspector(connection);
+    this.#helperSource = { start: () => this.#startHelper(), needed: authKey !== undefined };
+    connection.codec = {
+      proxyRef: (value) => this.#refOf(value),
+      jobRef: jobRefOf,
+      proxy: (ref) => this.#proxyFrom(ref),
+      job: (ref) => new Handle(this.#callsOf(ref.queue), ref.id, false),
+    };
+    connection.on('reconnected', () => this.emit('reconnected'));
+    connection.on('lockBroken', (event: ClientEvents['lockBroken'][0]) => this.emit('lockBroken', event));
+  }
+
+  /** Where the manager is. */
+  get address(): string {
+    return this.#setup.connection.address;
+  }
+
+  /** Of the manager. */
+  get pid(): number {
+    return this.#setup.connection.welcome.pid;
+  }
+
+  /** The number of this client's session with the manager; a new one after a reconnect. */
+  get session(): number {
+    return this.#setup.connection.welcome.session;
+  }
+
+  dict<K extends Key = string, V = unknown>(name?: string): DictProxy<K, V> {
+    return new DictProxy<K, V>(this.#open('dict', name));
+  }
+
+  queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
+    return new QueueProxy<T>(this.#open('queue', name, options));
+  }
+
+  lock(name?: string): LockProxy {
+    return new LockProxy(this.#open('lock', name));
+  }
+
+  /** `initial` counts for whoever makes it. */
+  counter(name?: string, options?: { initial?: number }): CounterProxy {
+    return new CounterProxy(this.#open('counter', name, options));
+  }
+
+  /** `initial` counts for whoever makes it. */
+  value<T>(name: string | undefined, initial: T): ValueProxy<T>;
+  value<T>(name?: string): ValueProxy<T | undefined>;
+  value<T>(name?: string, initial?: T): ValueProxy<T | undefined> {
+    return new ValueProxy<T | undefined>(this.#open('value', name, { initial }));
+  }
+
+  /** `M`: the tasks module (`typeof import('./tasks.js')`) or its handlers, for the types of names, inputs and outputs. */
+  tasks<M extends Shape<HandlersOf<M>> | { default: object } = Handlers>(
+    name = 'default',
+    options?: TaskQueueOptions,
+  ): TaskQueueProxy<HandlersOf<M>> {
+    const { keepRecords, ...rest } = options ?? {};
+    const flat = { ...rest, keepCount: keepRecords?.count, keepAge: keepRecords?.age };
+    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, flat), this.#helperSource);
+  }
+
+  /** An object of a type that was registered with the manager. `args` go to its factory. */
+  object<T extends object, P extends keyof T = never>(
+    typeId: string,
+    args: readonly unknown[] = [],
+    name?: string,
+  ): ObjectProxy<T, P> {
+    return customProxy(this.#open(typeId, name, args.length === 0 ? undefined : { args })) as ObjectProxy<T, P>;
+  }
+
+  /** Ends the connection: everything that the session held goes, outstanding calls reject. */
+  async close(): Promise<void> {
+    this.#setup.connection.close();
+    await this.#helper?.stop();
+    this.#helper = undefined;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** For the parts of this library. */
+  get [connectionOf](): Connection {
+    return this.#setup.connection;
+  }
+
+  get [reach](): () => Promise<Reach> {
+    return this.#setup.reach;
+  }
+
+  #open(typeId: string, name: string | undefined, options: object = {}): ObjectHandle {
+    if (name !== undefined && (typeof name !== 'string' || name === '')) {
+      throw new TypeError('a name must be a string that is not empty; leave it out for an unnamed object');
+    }
+    const { connection } = this.#setup;
+    const items: Item[] = [];
+    for (const [key, value] of Object.entries(options)) {
+      if (value !== undefined) items.push(key, encode(value, connection.codec, key));
+    }
+    return { connection, handle: connection.open(typeId, name, items), typeId, name };
+  }
+
+  #startHelper(): Helper | undefined {
+    const { connection, authKey, parentPipe } = this.#setup;
+    if (authKey === undefined || connection.closed) return undefined;
+    this.#helper ??= new Helper(connection, authKey, parentPipe);
+    return this.#helper;
+  }
+
+  #refOf(value: object): ProxyRef | undefined {
+    const handle = value instanceof BaseProxy ? value[where] : undefined;
+    if (handle === undefined) return undefined;
+    if (handle.connection !== this.#setup.connection) {
+      throw new UnserializableError('a proxy of another client cannot be sent through this one; ask this client for the object');
+    }
+    return { id: handle.handle, local: true, typeId: handle.typeId, name: handle.name };
+  }
+
+  /** A live proxy of an object that a value named. */
+  #proxyFrom(ref: ProxyRef): unknown {
+    const { connection } = this.#setup;
+    const handle = connection.newHandle();
+    connection.adopt(handle, { typeId: ref.typeId, name: ref.name, options: [] });
+    // The handle is opened by this call; were the object gone, the first call on the proxy says so.
+    connection.call(0, methods.manager.indexOf('open'), [handle, ref.id]).catch(() => {});
+    return proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#helperSource);
+  }
+
+  #callsOf(queue: string): TaskCalls {
+    let calls = this.#calls.get(queue);
+    if (calls === undefined) {
+      const { connection } = this.#setup;
+      calls = new TaskCalls(connection, connection.open('tasks', queue, []), queue);
+      this.#calls.set(queue, calls);
+    }
+    return calls;
+  }
+}
+
+/** How other parts of this library reach a client's connection. */
+export const connectionOf = Symbol('connection');
+export const reach = Symbol('reach');
+
+function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyBase {
+  switch (handle.typeId) {
+    case 'dict':
+      return new DictProxy(handle);
+    case 'queue':
+      return new QueueProxy(handle);
+    case 'lock':
+      return new LockProxy(handle);
+    case 'counter':
+      return new CounterProxy(handle);
+    case 'value':
+      return new ValueProxy(handle);
+    case 'tasks':
+      return new TaskQueueProxy(handle, helper);
+    default:
+      return customProxy(handle);
+  }
+}
+
+function jobRefOf(value: object): JobRefInfo | undefined {
+  if (!isJobRef(value)) return undefined;
+  const { queue, id } = value[jobRef];
+  return queue === undefined ? undefined : { queue, id };
+}

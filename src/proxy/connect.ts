@@ -1,0 +1,69 @@
+import { hostname } from 'node:os';
+import { Role } from '../protocol/messages.ts';
+import { Client, type Reach } from './client.ts';
+import { Connection, type Enter } from './connection.ts';
+import { enter } from './enter.ts';
+import { readConnectionFile } from '../transport/connection-file.ts';
+import { nodeIpc } from '../transport/node-ipc.ts';
+
+export interface ConnectOptions {
+  /** Needed with an address; a connection file has it. */
+  authKey?: string | Uint8Array | undefined;
+  /** How this client is called in records and inspections. Default: host and pid. */
+  name?: string | undefined;
+  /** Whether to come back after a lost connection to a manager that still lives. Default true. */
+  reconnect?: boolean | undefined;
+  /** Ends the attempt. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a spawned worker adds. */
+export interface WorkerIdentity {
+  readonly ticket: string;
+  readonly parentPipe: number;
+}
+
+/**
+ * Connects to a manager: by its connection file's path, or by an address and the auth key. Default: the connection file
+ * that the environment variable QUARTERMASTER_CONNECTION names.
+ * @throws AuthenticationError, ProtocolError (another version), TooManyConnectionsError; the system's ENOENT or
+ * ECONNREFUSED where no manager listens
+ */
+export async function connect(target?: string, options: ConnectOptions = {}): Promise<Client> {
+  const { address, authKey } = resolve(target, options);
+  return connectTo(address, authKey, options);
+}
+
+export async function connectTo(
+  address: string,
+  authKey: Buffer,
+  options: ConnectOptions,
+  worker?: WorkerIdentity,
+): Promise<Client> {
+  const { signal, reconnect = true } = options;
+  const name = options.name ?? `${hostname()}:${process.pid}`;
+  const go: Enter = async () => {
+    const transport = await nodeIpc.connect(address, { signal });
+    return enter(transport, address, authKey, { role: Role.client, name, claim: worker?.ticket });
+  };
+  const connection = new Connection(address, await go(), reconnect ? go : undefined);
+  const reach = (): Promise<Reach> => Promise.resolve({ address, authKey });
+  return new Client({ connection, authKey, reach, parentPipe: worker?.parentPipe });
+}
+
+function resolve(target: string | undefined, options: ConnectOptions): { address: string; authKey: Buffer } {
+  const given = target ?? process.env['QUARTERMASTER_CONNECTION'];
+  if (given === undefined || given === '') {
+    throw new TypeError(
+      'connect() needs a connection file or an address: pass one, or set QUARTERMASTER_CONNECTION to the path of a connection file',
+    );
+  }
+  if (/^[a-z]+:/.test(given)) {
+    if (options.authKey === undefined) {
+      throw new TypeError(`connecting to the address '${given}' needs the authKey option; a connection file has the key in it`);
+    }
+    return { address: given, authKey: Buffer.from(options.authKey) };
+  }
+  const file = readConnectionFile(given);
+  return { address: file.address, authKey: options.authKey === undefined ? Buffer.from(file.authKey, 'base64') : Buffer.from(options.authKey) };
+}

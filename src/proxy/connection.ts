@@ -1,0 +1,378 @@
+/**
+ * A client's connection: calls out, answers in, and what becomes of both when it ends.
+ *
+ * Calls are numbered; each waits in `#calls` until a frame answers it. A call or wait that is outstanding keeps the
+ * process alive, an idle connection does not. When the socket is lost, the connection asks whether the manager is still
+ * there: where it is, calls whose effect is unknown reject with ConnectionLostError and named objects are opened anew;
+ * where it has gone, everything rejects with ManagerGoneError, for good.
+ */
+import { EventEmitter } from 'node:events';
+import { ConnectionLostError, ManagerGoneError, ProtocolError, ProxyDisposedError } from '../errors.ts';
+import type { CodecContext } from '../protocol/codec.ts';
+import { errorFrom } from '../protocol/errors.ts';
+import { GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
+import type { Item, Reader } from '../protocol/wire.ts';
+import type { Link } from '../transport/link.ts';
+import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
+import type { Welcome } from './enter.ts';
+import { type Pending, PendingCall } from './pending.ts';
+
+/** How to get (another) connection to the same manager. */
+export type Enter = () => Promise<{ link: Link; welcome: Welcome }>;
+
+/** What an object's handle stands for, so that it can be opened again. */
+export interface Opening {
+  readonly typeId: string;
+  readonly name: string | undefined;
+  readonly options: readonly Item[];
+}
+
+/** Frames for the object behind a handle. */
+export interface Listener {
+  /** TASK, LOST: frames of a task queue, read to their end. */
+  frame?(kind: number, reader: Reader): void;
+  event?(event: string, item: Item): void;
+  /** The session has ended: what it held has gone. `gone`: so has the manager. */
+  sessionEnded?(error: Error): void;
+}
+
+/** A guard as calls carry it. */
+export interface Grant {
+  readonly handle: number;
+  readonly number: number;
+}
+
+/** Attempts to reach a manager that does not say it has gone, each after a random part of twice the time before. */
+const RECONNECT_ATTEMPTS = 8;
+const RECONNECT_FIRST_DELAY = 20;
+
+export class Connection extends EventEmitter {
+  readonly address: string;
+  link: Link;
+  welcome: Welcome;
+  /** Names of tasks by the manager's index. */
+  readonly names: string[] = [];
+  /** What proxies and handles inside values are on this side. */
+  codec: CodecContext = {};
+  readonly #enter: Enter | undefined;
+  readonly #calls = new Map<number, Pending>();
+  readonly #openings = new Map<number, Opening>();
+  readonly #listeners = new Map<number, Listener>();
+  readonly #nameIndex = new Map<string, number>();
+  #handles = 0;
+  #callIds = 0;
+  #waiting = 0;
+  /** Why no call can be made (now). */
+  #down: Error | undefined;
+  #closed = false;
+
+  /** `enter` is undefined where there is nothing to come back to: a manager in this process. */
+  constructor(address: string, entered: { link: Link; welcome: Welcome }, enter: Enter | undefined) {
+    super();
+    this.address = address;
+    this.link = entered.link;
+    this.welcome = entered.welcome;
+    this.#enter = enter;
+    this.#start();
+  }
+
+  /** Nobody can call any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Opens an object: the frame leaves ahead of the first call on it. */
+  open(typeId: string, name: string | undefined, options: readonly Item[]): number {
+    const handle = this.newHandle();
+    this.#openings.set(handle, { typeId, name, options });
+    if (this.#down === undefined) this.#sendOpen(handle, { typeId, name, options });
+    return handle;
+  }
+
+  /** A handle that the caller opens by a frame of its own. */
+  newHandle(): number {
+    return ++this.#handles;
+  }
+
+  listen(handle: number, listener: Listener): void {
+    this.#listeners.set(handle, listener);
+  }
+
+  /** Gives up the handle. */
+  drop(handle: number): void {
+    this.#openings.delete(handle);
+    this.#listeners.delete(handle);
+    if (this.#down !== undefined) return;
+    const start = this.link.begin(ToManager.DROP);
+    this.link.writer.u32(handle);
+    this.link.end(start);
+  }
+
+  /** The object behind the handle ended with the session that it was opened in. */
+  checkHandle(handle: number): void {
+    if (handle !== 0 && !this.#openings.has(handle)) {
+      throw new ProxyDisposedError('the object ended with the connection on which it was made; make or ask for it again');
+    }
+  }
+
+  /** Handles opened by frames of their own live as long as the session. */
+  adopt(handle: number, opening: Opening): void {
+    this.#openings.set(handle, opening);
+  }
+
+  call(handle: number, method: number, args: readonly Item[], wait?: WaitOptions, guard?: Grant): Promise<Item> {
+    return new Promise((resolve, reject) => {
+      checkTimeout(wait?.timeout);
+      wait?.signal?.throwIfAborted();
+      this.checkHandle(handle);
+      const pending = new PendingCall(resolve, reject);
+      const id = this.begin(pending);
+      const start = this.link.begin(ToManager.CALL);
+      const { writer } = this.link;
+      writer.u32(id);
+      writer.u32(handle);
+      writer.u8(guard === undefined ? method : method | GUARDED);
+      if (guard !== undefined) {
+        writer.u32(guard.handle);
+        writer.u48(guard.number);
+      }
+      for (const arg of args) writer.item(arg);
+      this.finish(start, id);
+      if (wait !== undefined) this.watch(id, wait, reject, 'the call');
+    });
+  }
+
+  /** Numbers a call and waits for its answer. The caller writes the frame that carries the number. */
+  begin(pending: Pending): number {
+    if (this.#down !== undefined) throw this.#down;
+    const id = this.#nextCall();
+    this.#calls.set(id, pending);
+    if (pending.waits) this.hold();
+    return id;
+  }
+
+  /** Ends the frame that carries call `id`; a frame that is too long takes its call with it. */
+  finish(start: number, id: number): void {
+    try {
+      this.link.end(start);
+    } catch (error) {
+      this.forget(id);
+      throw error;
+    }
+  }
+
+  /** Lets a call end early by its caller's signal or timeout; the manager is told. */
+  watch(id: number, wait: WaitOptions, reject: (error: unknown) => void, what: string): void {
+    if (wait.signal === undefined && wait.timeout === undefined) return;
+    const pending = this.#calls.get(id);
+    if (pending === undefined) return;
+    pending.endWatch = watchWait(wait, what, (reason) => {
+      this.cancel(id);
+      reject(reason);
+    });
+  }
+
+  /** The caller of `id` no longer waits. */
+  cancel(id: number): void {
+    if (!this.forget(id) || this.#down !== undefined) return;
+    const start = this.link.begin(ToManager.CANCEL);
+    this.link.writer.u32(id);
+    this.link.end(start);
+  }
+
+  forget(id: number): Pending | undefined {
+    const pending = this.#calls.get(id);
+    if (pending === undefined) return undefined;
+    this.#calls.delete(id);
+    pending.endWatch?.();
+    if (pending.waits) this.letGo();
+    return pending;
+  }
+
+  /** Something is outstanding that keeps the process alive. */
+  hold(): void {
+    if (this.#waiting++ === 0) this.link.transport.ref();
+  }
+
+  letGo(): void {
+    if (--this.#waiting === 0) this.link.transport.unref();
+  }
+
+  /** Says that this process is alive. */
+  beat(): void {
+    if (this.#down === undefined) this.link.end(this.link.begin(ToManager.BEAT));
+  }
+
+  /** The index by which the manager knows a task's name; told with its first use. */
+  nameIndex(name: string): number {
+    let index = this.#nameIndex.get(name);
+    if (index === undefined) {
+      index = this.#nameIndex.size;
+      if (index > 0xffff) throw new RangeError('more than 65,536 different names of tasks on one connection');
+      const start = this.link.begin(ToManager.NAME);
+      this.link.writer.u16(index);
+      this.link.writer.text(name);
+      this.link.end(start);
+      this.#nameIndex.set(name, index);
+    }
+    return index;
+  }
+
+  /** Ends the connection: outstanding calls reject, and nothing keeps the process alive. */
+  close(reason: Error = new ConnectionLostError('the client has been closed')): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.link.close();
+    this.#fall(reason);
+  }
+
+  #start(): void {
+    this.link.handOver({
+      frame: (kind, reader) => this.#frame(kind, reader),
+      closed: (error) => this.#lost(error),
+    });
+    if (this.#waiting > 0) this.link.transport.ref();
+    else this.link.transport.unref();
+  }
+
+  #nextCall(): number {
+    do this.#callIds = (this.#callIds + 1) >>> 0;
+    while (this.#callIds === 0 || this.#calls.has(this.#callIds));
+    return this.#callIds;
+  }
+
+  #sendOpen(handle: number, { typeId, name, options }: Opening): void {
+    const start = this.link.begin(ToManager.OPEN);
+    this.link.writer.u32(handle);
+    this.link.writer.text(typeId);
+    this.link.writer.item(name);
+    this.link.writer.item(options);
+    this.link.end(start);
+  }
+
+  #frame(kind: number, reader: Reader): void {
+    switch (kind) {
+      case ToClient.OUTCOME: {
+        const id = reader.u32();
+        const pending = this.#calls.get(id);
+        if (pending?.outcome(reader.u8() === Outcome.succeeded, reader)) this.forget(id);
+        return;
+      }
+      case ToClient.TASK:
+      case ToClient.LOST:
+        return this.#listeners.get(reader.u32())?.frame?.(kind, reader);
+      case ToClient.DONE: {
+        const first = reader.u32();
+        const end = first + reader.u32();
+        for (let id = first; id < end; id++) if (this.#calls.get(id)?.done()) this.forget(id);
+        return;
+      }
+      case ToClient.RESULT: {
+        const id = reader.u32();
+        if (this.#calls.get(id)?.result(reader.item())) this.forget(id);
+        return;
+      }
+      case ToClient.ACCEPTED: {
+        const first = reader.u32();
+        const count = reader.u32();
+        const number = reader.u48();
+        for (let i = 0; i < count; i++) if (this.#calls.get(first + i)?.accepted(number + i)) this.forget(first + i);
+        return;
+      }
+      case ToClient.TAKEN: {
+        const id = reader.u32();
+        if (this.#calls.get(id)?.taken(reader.u16())) this.forget(id);
+        return;
+      }
+      case ToClient.FAILED:
+        this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
+        return;
+      case ToClient.PROGRESS:
+        this.#calls.get(reader.u32())?.report(reader.item());
+        return;
+      case ToClient.NAME:
+        this.names[reader.u16()] = reader.text();
+        return;
+      case ToClient.EVENT: {
+        const handle = reader.u32();
+        const event = reader.text();
+        const item = reader.item();
+        if (handle === 0) this.emit(`manager:${event}`, item);
+        else this.#listeners.get(handle)?.event?.(event, item);
+        return;
+      }
+      default:
+        throw new ProtocolError(`the manager sent a frame of unknown kind ${kind}`);
+    }
+  }
+
+  /** The socket has gone. */
+  #lost(error: Error | undefined): void {
+    if (this.#closed) return;
+    const lost = new ConnectionLostError(`the connection to the manager at ${this.address} was lost`, { cause: error });
+    this.#down = lost;
+    // Held while it is not known what has become of the manager: callers are about to hear of it.
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    void this.#reconnect().then(
+      () => this.#endSession(calls, lost),
+      (reason: Error) => {
+        this.#closed = true;
+        this.#down = reason;
+        this.#endSession(calls, reason);
+      },
+    );
+  }
+
+  async #reconnect(): Promise<void> {
+    const gone = (why: string, cause?: unknown): ManagerGoneError =>
+      new ManagerGoneError(`the manager at ${this.address} (pid ${this.welcome.pid}) has gone${why}`, { cause });
+    if (this.#enter === undefined) throw gone('');
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const entered = await this.#enter();
+        if (entered.welcome.epoch !== this.welcome.epoch) {
+          entered.link.close();
+          throw gone('; another one lives at its address');
+        }
+        this.link = entered.link;
+        this.welcome = entered.welcome;
+        return;
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (error instanceof ManagerGoneError) throw error;
+        if (this.#closed || code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS) throw gone('', error);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * RECONNECT_FIRST_DELAY * 2 ** attempt));
+      }
+    }
+  }
+
+  /** Settles what the session held, then, if there is a new one, goes on with it. */
+  #endSession(calls: readonly Pending[], reason: Error): void {
+    for (const pending of calls) {
+      pending.endWatch?.();
+      if (pending.waits) this.#waiting--;
+    }
+    const listeners = [...this.#listeners.values()];
+    if (!this.#closed) {
+      this.#down = undefined;
+      this.#nameIndex.clear();
+      this.names.length = 0;
+      for (const [handle, opening] of [...this.#openings]) {
+        if (opening.name === undefined) this.#openings.delete(handle);
+      }
+      this.#start();
+      for (const [handle, opening] of this.#openings) this.#sendOpen(handle, opening);
+    }
+    for (const pending of calls) pending.failed(reason);
+    for (const listener of listeners) listener.sessionEnded?.(reason);
+    this.emit(this.#closed ? 'closed' : 'reconnected');
+  }
+
+  #fall(reason: Error): void {
+    this.#down = reason;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    this.#endSession(calls, reason);
+  }
+}

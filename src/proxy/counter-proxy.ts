@@ -1,0 +1,21 @@
+import { type GuardOptions, HoldableProxy, type ObjectHandle } from './object-proxy.ts';
+
+/** A shared number that many add to. */
+export class CounterProxy extends HoldableProxy {
+  async get(): Promise<number> {
+    return (await this.call('get', [])) as number;
+  }
+
+  /** Adds `by` (default 1) and returns the sum. */
+  async add(by = 1, options?: GuardOptions): Promise<number> {
+    return (await this.call('add', [by], undefined, options?.guard)) as number;
+  }
+
+  async set(value: number, options?: GuardOptions): Promise<void> {
+    await this.call('set', [value], undefined, options?.guard);
+  }
+
+  protected at(where: ObjectHandle): this {
+    return new CounterProxy(where) as this;
+  }
+}

@@ -1,0 +1,86 @@
+/** Proxies of types that users register: each method of the object as an async one. */
+import { UnknownMethodError } from '../errors.ts';
+import type { Item } from '../protocol/wire.ts';
+import { HoldableProxy, type HoldOptions, type ObjectHandle, where } from './object-proxy.ts';
+
+/** What every proxy has, whatever it stands for. */
+export interface ProxyBase extends AsyncDisposable {
+  readonly name: string | undefined;
+  readonly typeId: string;
+  snapshot(): Promise<unknown>;
+  dispose(): Promise<void>;
+  withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R>;
+}
+
+type Hidden = keyof ProxyBase | 'then' | 'constructor' | `_${string}`;
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any method: each keeps its own parameters
+type AnyArgs = any;
+type Remote<F, AsProxy extends boolean> = F extends (...args: AnyArgs) => PromiseLike<unknown>
+  ? AsProxy extends true
+    ? RemoteProxy<F>
+    : F
+  : AsProxy extends true
+    ? RemoteProxy<F>
+    : F extends (...args: infer A) => infer R
+      ? (...args: A) => Promise<R>
+      : never;
+type RemoteProxy<F> = F extends (...args: infer A) => infer R
+  ? (...args: A) => Promise<Awaited<R> extends object ? ObjectProxy<Awaited<R>> : never>
+  : never;
+
+/** Every public method of `T` as an async one; those named in `P` return proxies. */
+export type ObjectProxy<T extends object, P extends keyof T = never> = ProxyBase & {
+  readonly [K in Exclude<keyof T, Hidden> as T[K] extends (...args: AnyArgs) => unknown ? K : never]: Remote<
+    T[K],
+    K extends P ? true : false
+  >;
+};
+
+class CustomProxy extends HoldableProxy {
+  invoke(method: string, args: readonly unknown[]): Promise<unknown> {
+    const items: Item[] = args.map((arg, at) => this.pack(arg, `args[${at}]`));
+    return this.call('invoke', [method, items]).then((item) => this.unpack(item));
+  }
+
+  protected at(handle: ObjectHandle): this {
+    return customProxy(handle) as unknown as this;
+  }
+}
+
+const own = new Set<string | symbol>([
+  'name',
+  'typeId',
+  'snapshot',
+  'dispose',
+  'withLock',
+  Symbol.asyncDispose,
+  where,
+]);
+
+/** Names that are never methods of a shared object; asking for them makes no call. */
+const never = new Set<string | symbol>(['then', 'constructor', '__proto__', 'prototype', 'toJSON']);
+
+/** Any other name is a method: whether the object has it, the manager says. */
+export function customProxy(handle: ObjectHandle): ProxyBase {
+  const target = new CustomProxy(handle);
+  const methods = new Map<string, (...args: unknown[]) => Promise<unknown>>();
+  return new Proxy(target, {
+    get(_target, key) {
+      if (own.has(key)) {
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      }
+      if (typeof key === 'symbol' || never.has(key)) return undefined;
+      let method = methods.get(key);
+      if (method === undefined) {
+        method = (...args) => target.invoke(key, args);
+        methods.set(key, method);
+      }
+      return method;
+    },
+    set(_target, key) {
+      throw new UnknownMethodError(`a proxy has no property '${String(key)}' to set; call a method of the object`);
+    },
+    has: (_target, key) => own.has(key),
+  }) as unknown as ProxyBase;
+}

@@ -1,0 +1,91 @@
+/**
+ * The helper thread of a worker process. See helper.ts.
+ *
+ *     parent's pipe closes ──▶ kill the process group           every beat ──▶ BEAT
+ *     RECALL from the manager ──▶ once the main thread has been at one task for 2 ms: GIVE_BACK what it has not started
+ */
+import { Socket } from 'node:net';
+import { parentPort, workerData } from 'node:worker_threads';
+import { Role, ToClient, ToManager } from '../protocol/messages.ts';
+import type { Link } from '../transport/link.ts';
+import { nodeIpc } from '../transport/node-ipc.ts';
+import { enter } from './enter.ts';
+import type { HelperData, HelperMessage } from './helper.ts';
+import { SharedWindow } from './shared-window.ts';
+
+/** A task that runs for longer than this (ms) holds up those behind it. */
+const HEAD_OF_LINE = 2;
+
+const data = workerData as HelperData;
+const windows = new Map<number, SharedWindow>();
+let link: Link | undefined;
+let beats: NodeJS.Timeout | undefined;
+
+if (data.parentPipe !== undefined) watchParent(data.parentPipe);
+beat(data.beatEvery);
+void join(data.session, data.secret);
+
+parentPort?.on('message', (message: HelperMessage) => {
+  if ('window' in message) windows.set(message.window.handle, new SharedWindow(message.window.memory));
+  else if ('beatEvery' in message) beat(message.beatEvery);
+  else void join(message.session, message.secret);
+});
+
+/** The worker leads a process group: killing the group takes its own children along. */
+function watchParent(fd: number): void {
+  const pipe = new Socket({ fd, readable: true, writable: false });
+  pipe.on('error', () => {});
+  pipe.on('close', () => {
+    try {
+      process.kill(-process.pid, 'SIGKILL');
+    } catch {
+      process.kill(process.pid, 'SIGKILL');
+    }
+  });
+  pipe.resume();
+}
+
+function beat(every: number): void {
+  clearInterval(beats);
+  beats = setInterval(() => {
+    if (link !== undefined) link.end(link.begin(ToManager.BEAT));
+  }, every);
+}
+
+async function join(session: number, secret: string): Promise<void> {
+  link?.close();
+  link = undefined;
+  windows.clear();
+  try {
+    const transport = await nodeIpc.connect(data.address);
+    const identity = { role: Role.helper, name: 'helper', claim: session, secret };
+    const entered = await enter(transport, data.address, data.authKey, identity);
+    entered.link.handOver({
+      frame: (kind, reader) => {
+        if (kind === ToClient.RECALL) giveBack(reader.u32());
+      },
+      closed: () => {
+        if (link === entered.link) link = undefined;
+      },
+    });
+    link = entered.link;
+  } catch {
+    // The manager has gone, or the session has ended: the main thread finds out by itself.
+  }
+}
+
+/** Somebody has nothing to do: whatever waits behind a long task here is theirs. */
+function giveBack(handle: number): void {
+  const window = windows.get(handle);
+  if (window === undefined || link === undefined) return;
+  if (window.holds && window.busyFor < HEAD_OF_LINE) {
+    setTimeout(() => giveBack(handle), HEAD_OF_LINE);
+    return;
+  }
+  const leases = window.takeBack();
+  const start = link.begin(ToManager.GIVE_BACK);
+  link.writer.u32(handle);
+  link.writer.u32(leases.length);
+  for (const lease of leases) link.writer.u48(lease);
+  link.end(start);
+}

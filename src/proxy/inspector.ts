@@ -1,0 +1,31 @@
+import type { QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import { decode } from '../protocol/codec.ts';
+import { methods } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import type { TaskFilter } from '../tasks.ts';
+import type { Connection } from './connection.ts';
+import { filterItem } from './task-dict-proxy.ts';
+
+/** What the manager shows of itself: plain data, as it is at the moment of the call. */
+export class Inspector {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Records of tasks, over all queues. */
+  async tasks(filter: TaskFilter = {}): Promise<QueuedTaskRecord[]> {
+    return (await this.#ask('inspectTasks', [filterItem(filter)])) as QueuedTaskRecord[];
+  }
+
+  /** Everybody who has taken tasks and is still connected. */
+  async workers(): Promise<WorkerSummary[]> {
+    return (await this.#ask('inspectWorkers', [])) as WorkerSummary[];
+  }
+
+  async #ask(method: (typeof methods.manager)[number], args: readonly Item[]): Promise<unknown> {
+    const item = await this.#connection.call(0, methods.manager.indexOf(method), args);
+    return decode(item, this.#connection.codec);
+  }
+}

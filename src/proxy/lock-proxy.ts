@@ -1,0 +1,167 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { DeadlockError, NotLockOwnerError } from '../errors.ts';
+import type { WaitOptions } from '../waiting.ts';
+import type { Connection, Grant } from './connection.ts';
+import { BaseProxy, grantSymbol, type ObjectHandle, titleOf } from './object-proxy.ts';
+
+/** Who holds a lock. */
+export interface LockOwner {
+  readonly session: number;
+  readonly pid: number;
+  readonly name: string;
+  readonly token: bigint;
+}
+
+/** The locks whose `runExclusive` bodies surround the running code. */
+const bodies = new AsyncLocalStorage<readonly Body[]>();
+interface Body {
+  readonly lock: string;
+  readonly connection: Connection;
+  readonly place: string;
+}
+
+/**
+ * One grant of a lock: its owner. It ends by `release()`, or with the client's session, whatever else holds on to it.
+ */
+export class LockGuard implements AsyncDisposable {
+  readonly [grantSymbol]: Grant & { readonly connection: Connection };
+  /** Grows with every grant of every lock: what writes carry so that a late one is refused. */
+  readonly token: bigint;
+  readonly #lost = new AbortController();
+  readonly #giveBack: () => Promise<void>;
+  #released: Promise<void> | undefined;
+
+  constructor(grant: Grant & { connection: Connection }, token: bigint, giveBack: () => Promise<void>) {
+    this[grantSymbol] = grant;
+    this.token = token;
+    this.#giveBack = giveBack;
+  }
+
+  /** Aborts when the lock is lost before it is released: from then on somebody else may hold it. */
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Passes the lock on. A second call changes nothing. @throws NotLockOwnerError when the lock was lost before */
+  release(): Promise<void> {
+    this.#released ??= this.signal.aborted
+      ? Promise.reject(new NotLockOwnerError('the lock was lost before it was released', { cause: this.signal.reason }))
+      : this.#giveBack();
+    return this.#released;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  /** For the parts of this library: the session that held it has ended. */
+  lost(reason: Error): void {
+    if (this.#released === undefined) this.#lost.abort(reason);
+  }
+}
+
+/**
+ * A shared lock. Its owner is the guard, one flow of one process: two flows of one process exclude each other like two
+ * processes. First come, first served. When a holder's process ends, the next waiter has the lock.
+ */
+export class LockProxy extends BaseProxy {
+  readonly #guards = new Map<number, LockGuard>();
+
+  constructor(where: ObjectHandle) {
+    super(where);
+    where.connection.listen(where.handle, {
+      sessionEnded: (error) => this.#sessionEnded(error),
+      event: (event, item) => {
+        if (event === 'lockBroken' && Array.isArray(item)) {
+          where.connection.emit('lockBroken', { lock: where.name, pid: item[0], name: item[1], token: this.#token(Number(item[2])) });
+        }
+      },
+    });
+  }
+
+  /**
+   * Waits for the lock. Inside the body of its own `runExclusive` it rejects with `DeadlockError` at once.
+   * @throws TimeoutError, or the signal's reason; the waiter is gone from the queue by then
+   */
+  async acquire(options?: WaitOptions): Promise<LockGuard> {
+    this.#refuseReentry();
+    return this.#granted((await this.call('acquire', [], options)) as number);
+  }
+
+  /** The lock if it is free now. */
+  async tryAcquire(): Promise<LockGuard | undefined> {
+    const grant = await this.call('tryAcquire', []);
+    return grant === undefined ? undefined : this.#granted(grant as number);
+  }
+
+  /** Runs `fn` while holding the lock. @throws NotLockOwnerError when the lock was lost while it ran */
+  async runExclusive<R>(fn: (guard: LockGuard) => R | Promise<R>, options?: WaitOptions): Promise<R> {
+    const place = callerOf(new Error('here').stack);
+    const guard = await this.acquire(options);
+    const body: Body = { lock: this.#identity, connection: this.where.connection, place };
+    try {
+      return await bodies.run([...(bodies.getStore() ?? []), body], () => fn(guard));
+    } finally {
+      await guard.release();
+    }
+  }
+
+  async locked(): Promise<boolean> {
+    return (await this.call('locked', [])) as boolean;
+  }
+
+  /** Who holds it now; undefined while nobody does. */
+  async owner(): Promise<LockOwner | undefined> {
+    const owner = await this.call('owner', []);
+    if (!Array.isArray(owner)) return undefined;
+    const [session, pid, name, grant] = owner as [number, number, string, number];
+    return { session, pid, name, token: this.#token(grant) };
+  }
+
+  get #identity(): string {
+    const { name, handle } = this.where;
+    return name === undefined ? `#${handle}` : name;
+  }
+
+  #token(grant: number): bigint {
+    return tokenOf(this.where.connection, grant);
+  }
+
+  #granted(number: number): LockGuard {
+    const { connection, handle } = this.where;
+    const guard = new LockGuard({ connection, handle, number }, this.#token(number), async () => {
+      this.#guards.delete(number);
+      await this.call('release', [number]);
+    });
+    this.#guards.set(number, guard);
+    return guard;
+  }
+
+  #sessionEnded(error: Error): void {
+    const guards = [...this.#guards.values()];
+    this.#guards.clear();
+    for (const guard of guards) guard.lost(error);
+  }
+
+  #refuseReentry(): void {
+    const { connection } = this.where;
+    const body = bodies.getStore()?.find((held) => held.lock === this.#identity && held.connection === connection);
+    if (body === undefined) return;
+    const title = titleOf(this.where);
+    throw new DeadlockError(
+      `${title} is held by the runExclusive() body that asks for it again, entered ${body.place} (pid ${process.pid}); a plain lock is not re-entrant`,
+      [title, title],
+    );
+  }
+}
+
+/** (epoch, sequence) as one number that grows across restarts of the manager. */
+export function tokenOf(connection: Connection, sequence: number): bigint {
+  return (BigInt(connection.welcome.epoch) << 48n) | BigInt(sequence);
+}
+
+/** 'at file:line' of the code that called into this library. */
+function callerOf(stack: string | undefined): string {
+  const line = stack?.split('\n')[2]?.trim();
+  return line ?? 'at an unknown place';
+}

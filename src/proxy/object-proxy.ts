@@ -1,0 +1,167 @@
+/** What every proxy has in common: a client's handle on one shared object. */
+import { ProxyDisposedError } from '../errors.ts';
+import { decode, encode } from '../protocol/codec.ts';
+import { type BuiltInType, methods, ToManager } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import type { Connection, Grant } from './connection.ts';
+import type { LockGuard } from './lock-proxy.ts';
+import { PendingCall } from './pending.ts';
+
+/** A write that counts only while that very grant is held; `NotLockOwnerError` otherwise. */
+export interface GuardOptions {
+  guard?: LockGuard | undefined;
+}
+
+export interface HoldOptions extends WaitOptions {
+  /** The hold ends after so many ms, whether its flow is done or not. Default: none. */
+  holdTimeout?: number | undefined;
+}
+
+export interface ObjectHandle {
+  readonly connection: Connection;
+  readonly handle: number;
+  readonly typeId: string;
+  readonly name: string | undefined;
+  /** It stands for the object during a hold. */
+  readonly held?: boolean;
+}
+
+export abstract class BaseProxy implements AsyncDisposable {
+  readonly #where: ObjectHandle;
+  #disposed = false;
+
+  constructor(where: ObjectHandle) {
+    this.#where = where;
+  }
+
+  /** The name by which it is shared; undefined for an unnamed object. */
+  get name(): string | undefined {
+    return this.#where.name;
+  }
+
+  get typeId(): string {
+    return this.#where.typeId;
+  }
+
+  /** What the object holds, at one moment. */
+  async snapshot(): Promise<unknown> {
+    return this.unpack(await this.call('snapshot', []));
+  }
+
+  /** Gives up this handle; later calls on it reject with `ProxyDisposedError`. An unnamed object without handles is gone. */
+  dispose(): Promise<void> {
+    if (!this.#disposed && this.#where.held !== true) {
+      this.#disposed = true;
+      this.#where.connection.drop(this.#where.handle);
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Where the object is; for the parts of this library, not for users. */
+  get [where](): ObjectHandle {
+    return this.#where;
+  }
+
+  protected call(method: string, args: readonly Item[], wait?: WaitOptions, guard?: LockGuard): Promise<Item> {
+    if (this.#disposed) return Promise.reject(this.#gone());
+    const { connection, handle, typeId } = this.#where;
+    const number = numberOf(typeId, method);
+    return connection.call(handle, number, args, wait, guard === undefined ? undefined : grantOf(guard, connection));
+  }
+
+  protected get where(): ObjectHandle {
+    if (this.#disposed) throw this.#gone();
+    return this.#where;
+  }
+
+  protected pack(value: unknown, root: string): Item {
+    return encode(value, this.#where.connection.codec, root);
+  }
+
+  protected unpack(item: Item): unknown {
+    return decode(item, this.#where.connection.codec);
+  }
+
+  #gone(): ProxyDisposedError {
+    return new ProxyDisposedError(`this proxy of ${titleOf(this.#where)} has been disposed of`);
+  }
+}
+
+/** Proxies of everything but locks can be held. */
+export abstract class HoldableProxy extends BaseProxy {
+  /**
+   * The object for `fn` alone, over several calls on `held`. Every other call on the object waits its turn, also from
+   * this client; a call on `held` that would have to wait rejects with `DeadlockError`.
+   */
+  async withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R> {
+    const { connection, handle, typeId, name } = this.where;
+    const alias = await takeHold(connection, handle, options, titleOf(this.where));
+    try {
+      return await fn(this.at({ connection, handle: alias, typeId, name, held: true }));
+    } finally {
+      if (!connection.closed) connection.drop(alias);
+    }
+  }
+
+  /** The same kind of proxy on another handle. */
+  protected abstract at(where: ObjectHandle): this;
+}
+
+/** How the parts of this library reach what a proxy stands on. */
+export const where = Symbol('where');
+
+export function titleOf({ typeId, name }: ObjectHandle): string {
+  return name === undefined ? `an unnamed ${typeId}` : `${typeId} '${name}'`;
+}
+
+function takeHold(
+  connection: Connection,
+  handle: number,
+  options: HoldOptions | undefined,
+  title: string,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    checkTimeout(options?.timeout);
+    checkTimeout(options?.holdTimeout, 'holdTimeout');
+    options?.signal?.throwIfAborted();
+    connection.checkHandle(handle);
+    const alias = connection.newHandle();
+    const adopted = (): void => {
+      connection.adopt(alias, { typeId: '', name: undefined, options: [] });
+      resolve(alias);
+    };
+    const id = connection.begin(new PendingCall(adopted, reject));
+    const start = connection.link.begin(ToManager.HOLD);
+    const { writer } = connection.link;
+    writer.u32(id);
+    writer.u32(handle);
+    writer.u32(alias);
+    writer.f64(options?.holdTimeout ?? 0);
+    connection.finish(start, id);
+    if (options !== undefined) connection.watch(id, options, reject, `waiting for ${title}`);
+  });
+}
+
+const numbers = new Map<string, ReadonlyMap<string, number>>(
+  Object.entries(methods).map(([typeId, names]) => [typeId, new Map(names.map((name, at) => [name as string, at]))]),
+);
+
+function numberOf(typeId: string, method: string): number {
+  const known = numbers.get(typeId as BuiltInType) ?? numbers.get('custom');
+  return known?.get(method) as number;
+}
+
+function grantOf(guard: LockGuard, connection: Connection): Grant {
+  const grant = guard[grantSymbol];
+  if (grant.connection !== connection) {
+    throw new TypeError('the guard belongs to another client: take the lock through the same one');
+  }
+  return grant;
+}
+
+export const grantSymbol = Symbol('grant');

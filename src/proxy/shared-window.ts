@@ -1,0 +1,83 @@
+/**
+ * The window of leased, un-started tasks as two threads see it: the main thread, which starts them, and the helper,
+ * which gives them back while the main thread is busy. One word per task decides who has it:
+ *
+ *     HELD ──(main: compare-and-set)──▶ STARTED          HELD ──(helper: compare-and-set)──▶ RETURNED
+ *
+ * Slots form a ring in the order of the leases: the main thread starts from its head, the helper takes from its tail.
+ */
+
+/** Most tasks in a window. */
+export const MAX_WINDOW = 256;
+
+const HELD = 1;
+const STARTED = 2;
+const RETURNED = 3;
+
+const HEAD = 0;
+const TAIL = 1;
+const SLOTS = 2;
+/** Place of the time in `#numbers`; the leases come after it. */
+const SINCE = 0;
+
+export class SharedWindow {
+  readonly memory: SharedArrayBuffer;
+  readonly #words: Int32Array;
+  readonly #numbers: Float64Array;
+
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(8 * (MAX_WINDOW + 1) + 4 * (MAX_WINDOW + SLOTS))) {
+    this.memory = memory;
+    this.#numbers = new Float64Array(memory, 0, MAX_WINDOW + 1);
+    this.#words = new Int32Array(memory, 8 * (MAX_WINDOW + 1), MAX_WINDOW + SLOTS);
+  }
+
+  /** Main thread: a task has come. */
+  add(lease: number): void {
+    const tail = Atomics.load(this.#words, TAIL);
+    this.#numbers[1 + (tail % MAX_WINDOW)] = lease;
+    Atomics.store(this.#words, SLOTS + (tail % MAX_WINDOW), HELD);
+    Atomics.store(this.#words, TAIL, tail + 1);
+  }
+
+  /** Main thread: starts the first task; false where the helper has given it back. */
+  start(): boolean {
+    const head = Atomics.load(this.#words, HEAD);
+    const slot = SLOTS + (head % MAX_WINDOW);
+    const mine = Atomics.compareExchange(this.#words, slot, HELD, STARTED) === HELD;
+    Atomics.store(this.#words, HEAD, head + 1);
+    this.#numbers[SINCE] = monotonic();
+    return mine;
+  }
+
+  /** Main thread: it is not in the middle of a task that began before now. */
+  touch(): void {
+    this.#numbers[SINCE] = monotonic();
+  }
+
+  /** How long the main thread has been at what it does (ms). */
+  get busyFor(): number {
+    return monotonic() - (this.#numbers[SINCE] as number);
+  }
+
+  /** Whether there is anything to give back. */
+  get holds(): boolean {
+    return Atomics.load(this.#words, TAIL) > Atomics.load(this.#words, HEAD);
+  }
+
+  /** Takes every un-started task, so that nobody starts it any more; their leases in order. */
+  takeBack(): number[] {
+    const leases: number[] = [];
+    const head = Atomics.load(this.#words, HEAD);
+    for (let at = Atomics.load(this.#words, TAIL) - 1; at >= head; at--) {
+      const slot = at % MAX_WINDOW;
+      const lease = this.#numbers[1 + slot] as number;
+      if (Atomics.compareExchange(this.#words, SLOTS + slot, HELD, RETURNED) === HELD) leases.push(lease);
+    }
+    return leases.reverse();
+  }
+}
+
+/** A clock that all threads of the process share (ms). */
+function monotonic(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}

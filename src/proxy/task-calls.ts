@@ -1,0 +1,78 @@
+/** Calls on a task queue, shared by everything that speaks for one of its tasks. */
+import { UnknownTaskError } from '../errors.ts';
+import { decode } from '../protocol/codec.ts';
+import { methods, ToManager } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import type { TaskRecord } from '../tasks.ts';
+import type { WaitOptions } from '../waiting.ts';
+import type { Connection } from './connection.ts';
+import type { Source } from './event-stream.ts';
+import { PendingCall } from './pending.ts';
+
+type Method = (typeof methods.tasks)[number];
+
+export class TaskCalls {
+  readonly connection: Connection;
+  readonly handle: number;
+  /** The queue's name. */
+  readonly queue: string;
+
+  constructor(connection: Connection, handle: number, queue: string) {
+    this.connection = connection;
+    this.handle = handle;
+    this.queue = queue;
+  }
+
+  call(method: Method, args: readonly Item[], wait?: WaitOptions): Promise<Item> {
+    return this.connection.call(this.handle, methods.tasks.indexOf(method), args, wait);
+  }
+
+  unpack(item: Item): unknown {
+    return decode(item, this.connection.codec);
+  }
+
+  async record(id: string): Promise<TaskRecord> {
+    const record = await this.call('record', [id]);
+    if (record === undefined) {
+      throw new UnknownTaskError(`task queue '${this.queue}' has no task '${id}': it was never put, or its record has gone by keepRecords`);
+    }
+    return this.unpack(record) as TaskRecord;
+  }
+
+  async cancel(id: string, reason?: string): Promise<boolean> {
+    return (await this.call('cancel', [id, reason])) as boolean;
+  }
+
+  /** A call that reports on its way to its answer. */
+  follow(method: Method, args: readonly Item[], report: (item: Item) => void): Source & { done: Promise<Item> } {
+    const { connection } = this;
+    let id = 0;
+    const done = new Promise<Item>((resolve, reject) => {
+      connection.checkHandle(this.handle);
+      id = connection.begin(new Following(resolve, reject, report));
+      const start = connection.link.begin(ToManager.CALL);
+      const { writer } = connection.link;
+      writer.u32(id);
+      writer.u32(this.handle);
+      writer.u8(methods.tasks.indexOf(method));
+      for (const arg of args) writer.item(arg);
+      connection.finish(start, id);
+    });
+    // Whoever follows may leave before the end: its failure is then nobody's.
+    done.catch(() => {});
+    return { done, stop: () => connection.cancel(id) };
+  }
+}
+
+class Following extends PendingCall {
+  readonly #report: (item: Item) => void;
+
+  constructor(resolve: (item: Item) => void, reject: (error: unknown) => void, report: (item: Item) => void) {
+    super(resolve, reject);
+    this.#report = report;
+  }
+
+  override report(item: Item): void {
+    this.#report(item);
+  }
+}

@@ -1,0 +1,38 @@
+import type { Item } from '../protocol/wire.ts';
+import type { TaskFilter, TaskRecord, TaskState } from '../tasks.ts';
+import type { TaskCalls } from './task-calls.ts';
+
+/** The task dict: the record of every task that waits, runs, or ended not too long ago. */
+export class TaskDictProxy {
+  readonly #calls: TaskCalls;
+
+  constructor(calls: TaskCalls) {
+    this.#calls = calls;
+  }
+
+  async get(id: string): Promise<TaskRecord | undefined> {
+    return this.#calls.unpack(await this.#calls.call('record', [id])) as TaskRecord | undefined;
+  }
+
+  async has(id: string): Promise<boolean> {
+    return (await this.#calls.call('has', [id])) as boolean;
+  }
+
+  async size(): Promise<number> {
+    return (await this.#calls.call('size', [])) as number;
+  }
+
+  /** [id, record] in the order of the puts. */
+  async entries(filter: TaskFilter = {}): Promise<[string, TaskRecord][]> {
+    return this.#calls.unpack(await this.#calls.call('entries', [filterItem(filter)])) as [string, TaskRecord][];
+  }
+
+  /** How many tasks are in each state, of those whose record is kept or that are pending. */
+  async counts(): Promise<Record<TaskState, number>> {
+    return this.#calls.unpack(await this.#calls.call('counts', [])) as Record<TaskState, number>;
+  }
+}
+
+export function filterItem({ state, name, limit }: TaskFilter): Item {
+  return [typeof state === 'object' ? [...state] : state, name, limit];
+}

@@ -1,0 +1,224 @@
+import { DuplicateTaskError } from '../errors.ts';
+import { jobRef, type JobRefTarget } from '../job-ref.ts';
+import { decode, sameValue } from '../protocol/codec.ts';
+import { errorFrom } from '../protocol/errors.ts';
+import { Outcome } from '../protocol/messages.ts';
+import { Packed, type Item, type Reader } from '../protocol/wire.ts';
+import type { output, TaskHandle, TaskRecord, TaskState } from '../tasks.ts';
+import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
+import { EventStream } from './event-stream.ts';
+import { Pending } from './pending.ts';
+import type { TaskCalls } from './task-calls.ts';
+
+type Settled = { readonly ok: true; readonly output: unknown } | { readonly ok: false; readonly error: Error };
+
+/** A handle on a task: of one that this client put, or, by `handle(id)`, of any. */
+export class Handle<Out = unknown> implements TaskHandle<Out> {
+  declare readonly [output]: Out;
+  readonly id: string;
+  readonly #calls: TaskCalls;
+  #settled: Settled | undefined;
+  /** The outcome comes by itself, because this client put the task. */
+  #coming: boolean;
+  #waiters: ((settled: Settled) => void)[] | undefined;
+  #asked: Promise<Settled> | undefined;
+
+  constructor(calls: TaskCalls, id: string, coming: boolean) {
+    this.#calls = calls;
+    this.id = id;
+    this.#coming = coming;
+  }
+
+  get [jobRef](): JobRefTarget {
+    return { queue: this.#calls.queue, id: this.id };
+  }
+
+  async result(options?: WaitOptions): Promise<Out> {
+    checkTimeout(options?.timeout);
+    options?.signal?.throwIfAborted();
+    const settled = this.#settled ?? (await this.#wait(options));
+    if (settled.ok) return settled.output as Out;
+    throw settled.error;
+  }
+
+  async state(): Promise<TaskState> {
+    return (await this.record()).state;
+  }
+
+  record(): Promise<TaskRecord> {
+    return this.#calls.record(this.id);
+  }
+
+  cancel(reason?: string): Promise<boolean> {
+    return this.#calls.cancel(this.id, reason);
+  }
+
+  progress(): AsyncIterable<unknown> {
+    return new EventStream((push) => this.#calls.follow('progress', [this.id], (item) => push(this.#calls.unpack(item))));
+  }
+
+  /** For the parts of this library: the outcome has come. */
+  settle(settled: Settled): void {
+    this.#settled = settled;
+    const waiters = this.#waiters;
+    this.#waiters = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter(settled);
+  }
+
+  /** The connection through which the outcome was to come has ended; a new one can be asked. */
+  interrupted(error: Error): void {
+    this.#coming = false;
+    const waiters = this.#waiters;
+    this.#waiters = undefined;
+    if (waiters !== undefined) for (const waiter of waiters) waiter({ ok: false, error });
+  }
+
+  #wait(options: WaitOptions | undefined): Promise<Settled> {
+    const outcome = this.#coming ? this.#comes() : (this.#asked ??= this.#ask());
+    if (options?.signal === undefined && options?.timeout === undefined) return outcome;
+    return new Promise((resolve, reject) => {
+      const end = watchWait(options, `the result of task '${this.id}'`, reject);
+      void outcome.then(resolve, reject).finally(end);
+    });
+  }
+
+  #comes(): Promise<Settled> {
+    const { connection } = this.#calls;
+    return new Promise((resolve) => {
+      connection.hold();
+      (this.#waiters ??= []).push((settled) => {
+        connection.letGo();
+        resolve(settled);
+      });
+    });
+  }
+
+  async #ask(): Promise<Settled> {
+    try {
+      const answer = await this.#calls.call('outcome', [this.id]);
+      const [outcome, value] = answer as readonly [Item, Item];
+      const settled: Settled =
+        outcome === Outcome.succeeded
+          ? { ok: true, output: this.#calls.unpack(value) }
+          : { ok: false, error: errorFrom(value, this.#calls.connection.codec) };
+      this.#settled = settled;
+      return settled;
+    } catch (error) {
+      this.#asked = undefined;
+      return { ok: false, error: error as Error };
+    }
+  }
+}
+
+/** A put that waits to be accepted, and then for its outcome. */
+export class PendingPut extends Pending {
+  readonly #calls: TaskCalls;
+  readonly #id: string | undefined;
+  readonly #input: Item;
+  #resolve: ((handle: Handle) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
+  #handle: Handle | undefined;
+  #accepted = false;
+
+  constructor(
+    calls: TaskCalls,
+    id: string | undefined,
+    input: Item,
+    resolve: (handle: Handle) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super();
+    this.#calls = calls;
+    this.#id = id;
+    this.#input = input;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Only the put itself keeps the process alive; an outcome that is on its way does not, unless somebody awaits it. */
+  override get waits(): boolean {
+    return !this.#accepted;
+  }
+
+  override accepted(number: number): boolean {
+    this.endWatch?.();
+    this.#handle = new Handle(this.#calls, this.#id ?? `t${number}`, true);
+    this.#resolve?.(this.#handle);
+    this.#resolve = this.#reject = undefined;
+    this.#calls.connection.letGo();
+    this.#accepted = true;
+    return false;
+  }
+
+  override outcome(succeeded: boolean, reader: Reader): boolean {
+    this.#handle?.settle(readOutcome(this.#calls, succeeded, reader));
+    return true;
+  }
+
+  override failed(error: Error): void {
+    if (this.#handle !== undefined) return this.#handle.interrupted(error);
+    if (this.#id !== undefined && sameTask(error, this.#input)) {
+      this.#resolve?.(new Handle(this.#calls, this.#id, false));
+    } else {
+      this.#reject?.(plainDuplicate(error));
+    }
+  }
+}
+
+/** `run`: only the outcome is wanted. */
+export class PendingRun extends Pending {
+  readonly #calls: TaskCalls;
+  readonly #id: string | undefined;
+  readonly #input: Item;
+  readonly #resolve: (output: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+
+  constructor(
+    calls: TaskCalls,
+    id: string | undefined,
+    input: Item,
+    resolve: (output: unknown) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super();
+    this.#calls = calls;
+    this.#id = id;
+    this.#input = input;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  override outcome(succeeded: boolean, reader: Reader): boolean {
+    const settled = readOutcome(this.#calls, succeeded, reader);
+    if (settled.ok) this.#resolve(settled.output);
+    else this.#reject(settled.error);
+    return true;
+  }
+
+  override failed(error: Error): void {
+    if (this.#id !== undefined && sameTask(error, this.#input)) {
+      new Handle(this.#calls, this.#id, false).result().then(this.#resolve, this.#reject);
+    } else {
+      this.#reject(plainDuplicate(error));
+    }
+  }
+}
+
+function readOutcome(calls: TaskCalls, succeeded: boolean, reader: Reader): Settled {
+  const { codec } = calls.connection;
+  if (!succeeded) return { ok: false, error: errorFrom(reader.item(), codec) };
+  try {
+    return { ok: true, output: decode(reader.item(), codec) };
+  } catch (error) {
+    return { ok: false, error: error as Error };
+  }
+}
+
+/** A refused id whose task has the very same input, only with its keys in another order, is the same task. */
+function sameTask(error: Error, input: Item): boolean {
+  return error instanceof DuplicateTaskError && error.existing instanceof Packed && sameValue(error.existing, input);
+}
+
+function plainDuplicate(error: Error): Error {
+  return error instanceof DuplicateTaskError ? new DuplicateTaskError(error.message) : error;
+}

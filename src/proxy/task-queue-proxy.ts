@@ -1,0 +1,211 @@
+import { encode } from '../protocol/codec.ts';
+import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
+import { Packed, type Item } from '../protocol/wire.ts';
+import type {
+  Call,
+  Handlers,
+  InputOf,
+  LeasedTask,
+  OutputOf,
+  PutOptions,
+  TaskHandle,
+  TaskName,
+  Wired,
+} from '../tasks.ts';
+import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
+import type { JobGraph } from './job-graph.ts';
+import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
+import { checkPutOptions, type PutManyOptions } from './put-options.ts';
+import { Stream } from './stream.ts';
+import { TaskCalls } from './task-calls.ts';
+import { TaskDictProxy } from './task-dict-proxy.ts';
+import { Handle, PendingPut, PendingRun } from './task-handle.ts';
+import { TaskTaker } from './task-taker.ts';
+import type { Helper } from './helper.ts';
+import type { Pending } from './pending.ts';
+
+/** How a queue gets the helper thread of its client. */
+export interface HelperSource {
+  start(): Helper | undefined;
+  readonly needed: boolean;
+}
+
+/** A task queue and the dict of its tasks. `H` names the tasks, with their inputs and outputs. */
+export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
+  /** The task dict. */
+  readonly dict: TaskDictProxy;
+  readonly #calls: TaskCalls;
+  readonly #taker: TaskTaker;
+  readonly #helper: HelperSource;
+
+  constructor(where: ObjectHandle, helper: HelperSource) {
+    super(where);
+    const { connection, handle, name } = where;
+    this.#helper = helper;
+    this.#calls = new TaskCalls(connection, handle, name ?? '');
+    this.#taker = new TaskTaker(connection, handle, helper);
+    this.dict = new TaskDictProxy(this.#calls);
+    connection.listen(handle, this.#taker);
+  }
+
+  /**
+   * Puts a task; resolves when the manager has accepted it. Waits while the queue is full.
+   * @throws UnserializableError, DuplicateTaskError, UnknownTaskError (of `after`), TimeoutError
+   */
+  put<N extends TaskName<H>>(
+    name: N,
+    ...[input, options]: Call<Wired<InputOf<H, N>>, InputOf<H, N>, PutOptions & WaitOptions>
+  ): Promise<TaskHandle<OutputOf<H, N>>> {
+    return this.#put(name, input, options, 0) as Promise<TaskHandle<OutputOf<H, N>>>;
+  }
+
+  /** @throws QueueFullError instead of waiting */
+  putNowait<N extends TaskName<H>>(
+    name: N,
+    ...[input, options]: Call<Wired<InputOf<H, N>>, InputOf<H, N>, PutOptions>
+  ): Promise<TaskHandle<OutputOf<H, N>>> {
+    return this.#put(name, input, options, PutFlags.nowait) as Promise<TaskHandle<OutputOf<H, N>>>;
+  }
+
+  /**
+   * One task for each input, in their order; their handles as a stream, as they are accepted. Reads ahead of the queue
+   * by `inFlight` inputs at most; leaving the stream puts no more.
+   */
+  putMany<N extends TaskName<H>>(
+    name: N,
+    inputs: Iterable<Wired<InputOf<H, N>>> | AsyncIterable<Wired<InputOf<H, N>>>,
+    options: PutManyOptions = {},
+  ): Stream<TaskHandle<OutputOf<H, N>>> {
+    const { inFlight, signal, timeout, ...put } = options;
+    const wait = { signal, timeout };
+    return new Stream(inputs, inFlight, (input) =>
+      this.#put(name, input, { ...put, ...wait }, 0),
+    ) as Stream<TaskHandle<OutputOf<H, N>>>;
+  }
+
+  /** Puts a task and resolves with its output. Aborting, or the timeout, also cancels the task. */
+  run<N extends TaskName<H>>(
+    name: N,
+    ...[input, options]: Call<Wired<InputOf<H, N>>, InputOf<H, N>, PutOptions & WaitOptions>
+  ): Promise<OutputOf<H, N>> {
+    if (options?.signal !== undefined || options?.timeout !== undefined) {
+      return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
+    }
+    return new Promise((resolve, reject) => {
+      this.#send(name, input, options, PutFlags.run, (item) =>
+        new PendingRun(this.#calls, options?.id, item, resolve as (output: unknown) => void, reject),
+      );
+    });
+  }
+
+  /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
+  runGraph(graph: JobGraph<H>, options: RunGraphOptions = {}): GraphRun {
+    return submitGraph(this.#calls, graph, options);
+  }
+
+  /** The next task, or undefined where none is ready: what a worker loops on. */
+  getNowait(): Promise<LeasedTask | undefined> {
+    return this.#taker.getNowait();
+  }
+
+  /** The next task; waits for one. */
+  get(options?: WaitOptions): Promise<LeasedTask> {
+    return this.#taker.get(options);
+  }
+
+  /** A handle on any task of the queue, by its id. */
+  handle<Out = unknown>(id: string): TaskHandle<Out> {
+    return new Handle<Out>(this.#calls, id, false);
+  }
+
+  /** False where the task had ended already. @throws UnknownTaskError */
+  cancel(id: string, reason?: string): Promise<boolean> {
+    return this.#calls.cancel(id, reason);
+  }
+
+  /** For the worker loop: starts the helper thread, and gives un-started tasks back at the end. */
+  get [taker](): TaskTaker {
+    return this.#taker;
+  }
+
+  protected at(where: ObjectHandle): this {
+    return new TaskQueueProxy<H>(where, this.#helper) as this;
+  }
+
+  #put(name: string, input: unknown, options: (PutOptions & WaitOptions) | undefined, flags: number): Promise<Handle> {
+    return new Promise((resolve, reject) => {
+      checkTimeout(options?.timeout);
+      options?.signal?.throwIfAborted();
+      const make = (item: Item): Pending => new PendingPut(this.#calls, options?.id, item, resolve, reject);
+      const id = this.#send(name, input, options, flags, make);
+      if (options?.signal !== undefined || options?.timeout !== undefined) {
+        this.#calls.connection.watch(id, options, reject, `putting task '${name}'`);
+      }
+    });
+  }
+
+  #send(
+    name: string,
+    input: unknown,
+    options: PutOptions | undefined,
+    flags: number,
+    pendingFor: (input: Item) => Pending,
+  ): number {
+    const { connection, handle } = this.where;
+    const item = encode(input, connection.codec, 'input');
+    const extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
+    connection.checkHandle(handle);
+    const id = connection.begin(pendingFor(item));
+    const index = connection.nameIndex(checkName(name));
+    const { link } = connection;
+    const start = link.begin(ToManager.PUT);
+    const { writer } = link;
+    writer.u32(id);
+    writer.u32(handle);
+    const refs = item instanceof Packed && item.proxies.length + item.jobs.length > 0;
+    writer.u8(flags | (extra === undefined ? 0 : PutFlags.options) | (refs ? PutFlags.refs : 0));
+    writer.u16(index);
+    if (extra !== undefined) writer.item(extra);
+    writer.item(item);
+    connection.finish(start, id);
+    return id;
+  }
+
+  async #runUntil(name: string, input: unknown, options: PutOptions & WaitOptions): Promise<unknown> {
+    const until = performance.now() + (options.timeout ?? Infinity);
+    const handle = await this.#put(name, input, options, 0);
+    const { signal } = options;
+    const timeout = options.timeout === undefined ? undefined : Math.max(0, until - performance.now());
+    try {
+      return await handle.result({ signal, timeout });
+    } catch (error) {
+      const given = signal?.aborted === true && error === signal.reason;
+      if (given || isTimeout(error)) handle.cancel('its caller no longer waits').catch(() => {});
+      throw error;
+    }
+  }
+}
+
+/** How the worker loop reaches the taking side. */
+export const taker = Symbol('taker');
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === 'TimeoutError';
+}
+
+function checkName(name: string): string {
+  if (typeof name === 'string' && name !== '' && name.length <= 1000) return name;
+  throw new TypeError('the name of a task must be a string of 1 to 1,000 characters');
+}
+
+function putItems(options: PutOptions & WaitOptions, queue: string): Item | undefined {
+  const { id, priority, after, retries, atMostOnce } = checkPutOptions(options, queue);
+  const items: Item[] = [];
+  if (id !== undefined) items.push(PutKey.id, id);
+  if (priority !== undefined) items.push(PutKey.priority, priority);
+  if (after !== undefined && after.length > 0) items.push(PutKey.after, after);
+  if (retries !== undefined) items.push(PutKey.retries, retries);
+  if (atMostOnce === true) items.push(PutKey.atMostOnce, true);
+  return items.length === 0 ? undefined : items;
+}

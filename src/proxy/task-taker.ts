@@ -1,0 +1,312 @@
+/**
+ * The taking side of a task queue in one client: `get()` and `getNowait()`, and the window under them.
+ *
+ * The window is a handful of leased tasks that wait here, so that the next one is there when one ends. Its size is
+ * measured in time: as many tasks as make about a millisecond of work by the durations seen here, fewer where they
+ * vary, one to begin with. It grows past one only with a helper thread, which can give un-started tasks back while a
+ * handler keeps the main thread busy (a client of a manager in its own process needs none: they share the thread).
+ */
+import { errorFrom } from '../protocol/errors.ts';
+import { TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
+import type { Item, Reader } from '../protocol/wire.ts';
+import { Deque } from '../queue/deque.ts';
+import type { LeasedTask } from '../tasks.ts';
+import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import type { Connection } from './connection.ts';
+import type { Helper } from './helper.ts';
+import { Leased, type Outputs } from './leased-task.ts';
+import { Pending } from './pending.ts';
+import { MAX_WINDOW, SharedWindow } from './shared-window.ts';
+
+/** How much work a window holds (ms). */
+const WINDOW_TIME = 1;
+/** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
+const IDLE_GIVE_BACK = 5;
+/** Below this mean duration (ms), starts are reported once a turn, not one by one. */
+const SHORT = 0.2;
+/** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
+const FLUSH_EVERY = 1;
+/** Weight of the newest duration in the running mean and variance. */
+const NEWEST = 0.1;
+
+export class TaskTaker {
+  readonly connection: Connection;
+  readonly handle: number;
+  /** Starts the helper thread of this client, once; undefined where none is needed or possible. */
+  readonly #startHelper: () => Helper | undefined;
+  readonly #needsHelper: boolean;
+  /** Leased, handed to nobody yet. */
+  readonly #window = new Deque<Leased>();
+  /** Handed out, not ended. */
+  readonly #running = new Map<number, Leased>();
+  #shared: SharedWindow | undefined;
+  #size = 1;
+  #mean = 0;
+  #variance = 0;
+  #ended = 0;
+  #started = 0;
+  #reported = 0;
+  #reportScheduled = false;
+  #flushed = 0;
+  #asking = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #beats: NodeJS.Timeout | undefined;
+  #leaseTimeout: number;
+
+  constructor(connection: Connection, handle: number, helper: { start: () => Helper | undefined; needed: boolean }) {
+    this.connection = connection;
+    this.handle = handle;
+    this.#startHelper = helper.start;
+    this.#needsHelper = helper.needed;
+    this.#leaseTimeout = connection.welcome.leaseTimeout;
+  }
+
+  getNowait(): Promise<LeasedTask | undefined> {
+    const task = this.#next();
+    return task === undefined ? this.#ask(true, undefined) : Promise.resolve(task);
+  }
+
+  async get(wait?: WaitOptions): Promise<LeasedTask> {
+    wait?.signal?.throwIfAborted();
+    return this.#next() ?? ((await this.#ask(false, wait)) as LeasedTask);
+  }
+
+  /** Starts the helper now: this is a worker. */
+  prepare(): void {
+    this.#share();
+  }
+
+  /** Gives back what nobody has started. */
+  giveBack(): void {
+    clearTimeout(this.#idle);
+    this.#resize(1);
+    for (let task = this.#next(); task !== undefined; task = this.#next()) void task.release().catch(() => {});
+  }
+
+  /** TASK and LOST frames. */
+  frame(kind: number, reader: Reader): void {
+    if (kind === ToClient.TASK) {
+      this.#arrived(readTask(this, reader));
+    } else if (kind === ToClient.LOST) {
+      const lease = reader.u48();
+      this.#running.get(lease)?.lose(errorFrom(reader.item(), this.connection.codec));
+    }
+  }
+
+  /** The manager tells this queue's own lease timeout, or asks for what has not been started. */
+  event(event: string, item: Item): void {
+    if (event !== 'leaseTimeout' || typeof item !== 'number') return;
+    this.#leaseTimeout = item;
+    this.#startHelper()?.beatEvery(item / 5);
+    if (this.#beats !== undefined) {
+      clearInterval(this.#beats);
+      this.#beats = undefined;
+      this.#beat();
+    }
+  }
+
+  sessionEnded(reason: Error): void {
+    clearTimeout(this.#idle);
+    this.#window.clear();
+    this.#shared = undefined;
+    this.#size = 1;
+    this.#started = this.#reported = 0;
+    const running = [...this.#running.values()];
+    this.#running.clear();
+    this.#restBeats();
+    for (const task of running) task.lose(reason);
+  }
+
+  /** A task has ended here: completed, failed, or (`counts` false) given back. `ran` in ms. */
+  ended(task: Leased, ran: number, counts: boolean): void {
+    this.#running.delete(task.lease);
+    if (this.#running.size === 0) this.#restBeats();
+    if (!counts) return;
+    this.#measure(ran);
+    const now = performance.now();
+    if (now - this.#flushed > FLUSH_EVERY) {
+      this.#flushed = now;
+      this.connection.link.flush();
+    }
+    if (this.#window.size > 0) this.#watchIdle();
+  }
+
+  #arrived(task: Leased): void {
+    this.#window.push(task);
+    this.#shared?.add(task.lease);
+    if (this.#asking === 0) this.#watchIdle();
+    this.#beat();
+  }
+
+  /** The next task of the window that is still ours, now the caller's. */
+  #next(): Leased | undefined {
+    for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
+      if (this.#shared !== undefined && !this.#shared.start()) {
+        this.#size = 1;
+        continue;
+      }
+      if (task.lost !== undefined) continue;
+      task.startedAt = performance.now();
+      this.#running.set(task.lease, task);
+      this.#started = task.lease;
+      if (this.#size > 1) this.#reportStart();
+      return task;
+    }
+    this.#shared?.touch();
+    return undefined;
+  }
+
+  #ask(nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
+    return new Promise((resolve, reject) => {
+      checkTimeout(wait?.timeout);
+      this.connection.checkHandle(this.handle);
+      const ask = (): void => {
+        const id = this.connection.begin(new PendingTake(answered, failed));
+        this.#asking++;
+        const { link } = this.connection;
+        const start = link.begin(ToManager.TAKE);
+        link.writer.u32(id);
+        link.writer.u32(this.handle);
+        link.writer.u8(nowait ? 1 : 0);
+        link.writer.u16(this.#size);
+        this.connection.finish(start, id);
+        if (wait !== undefined) this.connection.watch(id, wait, failed, 'waiting for a task');
+      };
+      const failed = (error: unknown): void => {
+        this.#asking--;
+        if (this.#window.size > 0) this.#watchIdle();
+        reject(error);
+      };
+      const answered = (count: number): void => {
+        this.#asking--;
+        const task = this.#next();
+        if (task !== undefined || count === 0) resolve(task);
+        // Another flow of this client, or the helper, was faster.
+        else ask();
+      };
+      ask();
+    });
+  }
+
+  #measure(ran: number): void {
+    const off = ran - this.#mean;
+    if (this.#ended++ === 0) {
+      this.#mean = ran;
+    } else {
+      this.#mean += NEWEST * off;
+      this.#variance = (1 - NEWEST) * (this.#variance + NEWEST * off * off);
+    }
+    const spread = this.#mean + 2 * Math.sqrt(this.#variance);
+    const fits = Math.max(1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / spread)));
+    if (fits === this.#size || (fits > 1 && fits > this.#size / 1.5 && fits < this.#size * 1.5)) return;
+    if (fits > 1 && this.#ended < 8) return;
+    this.#resize(fits);
+  }
+
+  #resize(size: number): void {
+    if (size === this.#size) return;
+    if (size > 1 && this.#needsHelper && !this.#share()) return;
+    this.#size = size;
+    const { link } = this.connection;
+    const start = link.begin(ToManager.WINDOW);
+    link.writer.u32(this.handle);
+    link.writer.u16(size);
+    link.end(start);
+  }
+
+  /** A window that the helper sees; false where there is no helper. */
+  #share(): boolean {
+    if (this.#shared !== undefined) return true;
+    if (this.#window.size > 0) return false;
+    const helper = this.#startHelper();
+    if (helper === undefined) return false;
+    this.#shared = new SharedWindow();
+    helper.watch(this.handle, this.#shared);
+    return true;
+  }
+
+  /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
+  #reportStart(): void {
+    if (this.#mean >= SHORT) {
+      this.#report();
+      this.connection.link.flush();
+    } else if (!this.#reportScheduled) {
+      this.#reportScheduled = true;
+      process.nextTick(() => {
+        this.#reportScheduled = false;
+        if (!this.connection.closed && this.#started > this.#reported) this.#report();
+      });
+    }
+  }
+
+  #report(): void {
+    this.#reported = this.#started;
+    const { link } = this.connection;
+    const start = link.begin(ToManager.STARTED);
+    link.writer.u32(this.handle);
+    link.writer.u48(this.#started);
+    link.end(start);
+  }
+
+  #watchIdle(): void {
+    if (this.#idle !== undefined) {
+      this.#idle.refresh();
+      return;
+    }
+    this.#idle = setTimeout(() => {
+      if (this.#window.size > 0 && this.#running.size === 0 && this.#asking === 0) this.giveBack();
+    }, IDLE_GIVE_BACK).unref();
+  }
+
+  /** While tasks are leased and no helper beats, the main thread does. */
+  #beat(): void {
+    if (this.#beats !== undefined || this.#shared !== undefined) return;
+    this.#beats = setInterval(() => {
+      if (!this.connection.closed) this.connection.beat();
+    }, this.#leaseTimeout / 5).unref();
+  }
+
+  #restBeats(): void {
+    if (this.#window.size > 0) return;
+    clearInterval(this.#beats);
+    this.#beats = undefined;
+  }
+}
+
+class PendingTake extends Pending {
+  readonly #taken: (count: number) => void;
+  readonly #failed: (error: unknown) => void;
+
+  constructor(taken: (count: number) => void, failed: (error: unknown) => void) {
+    super();
+    this.#taken = taken;
+    this.#failed = failed;
+  }
+
+  override taken(count: number): boolean {
+    this.#taken(count);
+    return true;
+  }
+
+  override failed(error: Error): void {
+    this.#failed(error);
+  }
+}
+
+function readTask(taker: TaskTaker, reader: Reader): Leased {
+  const lease = reader.u48();
+  const number = reader.u48();
+  const flags = reader.u8();
+  const name = taker.connection.names[reader.u16()] ?? '';
+  const attempt = reader.u16();
+  const id = flags & TaskFlags.id ? reader.string() : undefined;
+  const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  const input = { chunk: reader.buffer, from: reader.position, to: reader.position + reader.left };
+  return new Leased(taker, lease, number, id, name, attempt, input, outputs);
+}
+
+function outputsFrom(item: Item): Outputs {
+  const outputs = new Map<string, Item>();
+  if (Array.isArray(item)) for (let i = 0; i + 1 < item.length; i += 2) outputs.set(String(item[i]), item[i + 1] as Item);
+  return outputs;
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { resolve as resolvePath } from 'node:path';
+import { ManagerGoneError } from '../errors.ts';
+import type { ManagerOrders, ManagerReport, ManagerShutdown } from '../manager/process.ts';
+import type { ManagerOptions } from '../options.ts';
+import { newAuthKey } from '../protocol/handshake.ts';
+import type { Client } from '../proxy/client.ts';
+import { connectTo } from '../proxy/connect.ts';
+
+/** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
+export interface ManagerProcess extends Client {
+  /** What another process needs to `connect()`: a file of mode 0600 with the address and the auth key. */
+  readonly connectionFile: string;
+  /** Ends the manager; with `drain`, after no task is pending or running, for at most `timeout` ms. */
+  shutdown(options?: { drain?: boolean; timeout?: number }): Promise<void>;
+}
+
+/**
+ * Starts a manager in a process of its own and connects to it. It ends with this process, also if this one is killed,
+ * unless `detached`.
+ */
+export async function startManager(options: ManagerOptions & { detached?: boolean } = {}): Promise<ManagerProcess> {
+  const { detached = false, authKey, modules = [], ...rest } = options;
+  const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../manager/process.js', import.meta.url))], {
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+    detached,
+  });
+  const pipe = child.stdio[3] as Socket;
+  pipe.on('error', () => {});
+  const orders: ManagerOrders = {
+    options: { ...rest, modules: modules.map(moduleUrl) },
+    authKey: key.toString('base64'),
+    detached,
+  };
+  pipe.write(`${JSON.stringify(orders)}\n`);
+  const report = await firstReport(child, pipe);
+  if ('error' in report) throw startError(report);
+  const client = await connectTo(report.address, key, {});
+  child.unref();
+  pipe.unref();
+  if (detached) pipe.destroy();
+  return Object.assign(client, managed(client, child, pipe, report.connectionFile)) as ManagerProcess;
+}
+
+function managed(client: Client, child: ChildProcess, pipe: Socket, connectionFile: string) {
+  const closeClient = client.close.bind(client);
+  let ending: Promise<void> | undefined;
+  const shutdown = (options: { drain?: boolean; timeout?: number } = {}): Promise<void> =>
+    (ending ??= (async () => {
+      const ended = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
+      child.ref();
+      await closeClient();
+      const line: ManagerShutdown = { shutdown: options };
+      if (pipe.writable) pipe.write(`${JSON.stringify(line)}\n`);
+      else child.kill('SIGTERM');
+      await ended;
+      pipe.destroy();
+    })());
+  return { connectionFile, shutdown, [Symbol.asyncDispose]: () => shutdown() };
+}
+
+function firstReport(child: ChildProcess, pipe: Socket): Promise<ManagerReport> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const failed = (error: Error): void => {
+      child.kill('SIGKILL');
+      reject(error);
+    };
+    child.once('error', (error) => reject(new ManagerGoneError('the manager process could not be started', { cause: error })));
+    const exited = (code: number | null, signal: string | null): void =>
+      failed(new ManagerGoneError(`the manager process ended before it was ready (${signal ?? `exit code ${code}`})`));
+    child.once('exit', exited);
+    pipe.setEncoding('utf8');
+    pipe.on('data', function read(chunk: string) {
+      text += chunk;
+      const end = text.indexOf('\n');
+      if (end === -1) return;
+      pipe.off('data', read);
+      child.off('exit', exited);
+      resolve(JSON.parse(text.slice(0, end)) as ManagerReport);
+    });
+  });
+}
+
+function startError({ error, name, code }: { error: string; name: string; code?: string }): Error {
+  const Class = name === 'TypeError' ? TypeError : name === 'RangeError' ? RangeError : Error;
+  return Object.assign(new Class(error), code === undefined ? {} : { code });
+}
+
+function moduleUrl(module: string | URL): string {
+  const text = String(module);
+  return /^[a-z]+:/.test(text) ? text : pathToFileURL(resolvePath(text)).href;
+}

@@ -1,0 +1,150 @@
+/**
+ * A connection over a net.Socket, whoever opened it: the lifecycle, closing and backpressure that node-ipc's raw mode
+ * and node:net share. The medium writes and reads; this class never lets an exception of its owner out into the
+ * medium's callbacks.
+ *
+ *     open ── close() ──▶ closing ── the peer's end, or LINGER without progress ──▶ closed
+ *      └───── destroy(), the peer's end, an error ───────────────────────────────▶ closed
+ *
+ * Closing goes on reading and drops what it reads: a socket closed over unread bytes resets the connection, and the
+ * peer may then lose the last thing we said (why it is refused, for one).
+ */
+import type { Socket } from 'node:net';
+import type { Transport, TransportHandlers } from './transport.ts';
+
+/** How long a closing connection may stand still, ms: no pending write finished, the peer's end not seen. */
+const LINGER = 1000;
+
+export class SocketTransport implements Transport {
+  readonly peer: string;
+  readonly #socket: Socket;
+  readonly #write: (bytes: Buffer) => unknown;
+  #handlers: TransportHandlers | undefined;
+  #paused = false;
+  #closing = false;
+  #closed = false;
+  #reason: Error | undefined;
+  #linger: NodeJS.Timeout | undefined;
+
+  /** `write` hands bytes to the medium. The socket stays paused until somebody receives. */
+  constructor(socket: Socket, write: (bytes: Buffer) => unknown, peer: string) {
+    this.#socket = socket;
+    this.#write = write;
+    this.peer = peer;
+    socket.pause();
+    socket.on('drain', () => this.#drained());
+    socket.on('error', (error) => this.#failed(error));
+    // The peer that has ended its side drops what we still send, as we do above; nothing is left to be said.
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => this.#end());
+  }
+
+  get pending(): number {
+    return this.#socket.writableLength;
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#closing || this.#socket.destroyed || bytes.length === 0) return;
+    this.#write(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  receive(handlers: TransportHandlers): void {
+    if (this.#handlers !== undefined) throw new Error('receive() was called twice on one transport');
+    this.#handlers = handlers;
+    if (this.#closed) queueMicrotask(() => this.#tellClosed());
+    else if (!this.#paused) this.#socket.resume();
+  }
+
+  /** A chunk from the medium. Does not throw. */
+  incoming(chunk: Buffer): void {
+    if (this.#closing) return;
+    try {
+      this.#handlers?.data(chunk);
+    } catch (error) {
+      this.close(asError(error));
+    }
+  }
+
+  close(reason?: Error): void {
+    if (this.#closing || this.#closed) return;
+    this.#closing = true;
+    this.#reason ??= reason;
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    socket.end();
+    socket.resume();
+    this.#watchLinger(this.pending);
+  }
+
+  destroy(): void {
+    this.#closing = true;
+    this.#socket.destroy();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    if (!this.#closing) this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#handlers !== undefined && !this.#closed) this.#socket.resume();
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #watchLinger(before: number): void {
+    this.#linger = setTimeout(() => {
+      const pending = this.pending;
+      if (pending === before) this.#socket.destroy();
+      else this.#watchLinger(pending);
+    }, LINGER);
+    this.#linger.unref();
+  }
+
+  #drained(): void {
+    if (this.#closing) return;
+    try {
+      this.#handlers?.drained();
+    } catch (error) {
+      this.close(asError(error));
+    }
+  }
+
+  #failed(error: Error): void {
+    // Once this side has closed, a peer that is gone already is no news.
+    if (!this.#closing) this.#reason ??= error;
+  }
+
+  #end(): void {
+    clearTimeout(this.#linger);
+    this.#closing = true;
+    this.#closed = true;
+    if (this.#handlers !== undefined) this.#tellClosed();
+  }
+
+  #tellClosed(): void {
+    try {
+      this.#handlers?.closed(this.#reason);
+    } catch (error) {
+      warnOf(error);
+    }
+  }
+}
+
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error
+    ? thrown
+    : new Error(`a transport's handler threw ${String(thrown)}`, { cause: thrown });
+}
+
+/** For exceptions with no connection left to close with them: seen by the user, harmless to the other connections. */
+export function warnOf(thrown: unknown): void {
+  process.emitWarning(asError(thrown));
+}

@@ -1,0 +1,41 @@
+/** What a worker group and its worker processes tell each other: lines of JSON on a pipe that both inherit. */
+
+/** Descriptors of the worker process. */
+export const CONTROL_PIPE = 3;
+export const PARENT_PIPE = 4;
+
+/** The first line to the worker. */
+export interface WorkerOrders {
+  readonly address: string;
+  /** Base64. */
+  readonly authKey: string;
+  readonly name: string;
+  readonly ticket: string;
+  /** URL of the tasks module. */
+  readonly tasks: string;
+  readonly queue: string;
+  readonly concurrency: number;
+}
+
+/** A later line: finish what runs, take no more, end. */
+export interface DrainOrder {
+  readonly drain: true;
+}
+
+export type WorkerReport =
+  | { readonly ready: true }
+  /** It could not start. */
+  | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } };
+
+/** Calls `take` with each line of a stream of text. */
+export function readLines(take: (line: string) => void): (chunk: string) => void {
+  let text = '';
+  return (chunk) => {
+    text += chunk;
+    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n')) {
+      const line = text.slice(0, end);
+      text = text.slice(end + 1);
+      take(line);
+    }
+  };
+}

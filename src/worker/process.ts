@@ -1,0 +1,67 @@
+/**
+ * A spawned worker's own process. Its group tells it on descriptor 3 whom to connect to and what to run; on descriptor
+ * 4 the helper thread watches whether the group is still there.
+ */
+import { Socket } from 'node:net';
+import type { Client } from '../proxy/client.ts';
+import { connectTo } from '../proxy/connect.ts';
+import { connectionOf } from '../proxy/client.ts';
+import { loadTasks, type TasksModule } from './handlers.ts';
+import { CONTROL_PIPE, type DrainOrder, PARENT_PIPE, readLines, type WorkerOrders, type WorkerReport } from './orders.ts';
+import { work } from './work.ts';
+
+const stop = new AbortController();
+const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });
+pipe.setEncoding('utf8');
+pipe.on('error', () => {});
+pipe.on('close', () => process.exit(1));
+pipe.on(
+  'data',
+  readLines((line) => {
+    const order = JSON.parse(line) as WorkerOrders | DrainOrder;
+    if ('drain' in order) stop.abort();
+    else void run(order);
+  }),
+);
+// The group, not the terminal, decides when its workers end: it drains them.
+process.on('SIGINT', () => {});
+
+async function run(orders: WorkerOrders): Promise<void> {
+  let tasks: TasksModule;
+  let client: Client;
+  try {
+    const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
+    [client, tasks] = await Promise.all([
+      connectTo(orders.address, Buffer.from(orders.authKey, 'base64'), { name: orders.name }, worker),
+      loadTasks(orders.tasks),
+    ]);
+    await tasks.setup?.(client);
+  } catch (error) {
+    report({ failed: described(error) });
+    pipe.end(() => process.exit(1));
+    return;
+  }
+  // What was finished before the process ends by itself is still reported.
+  process.on('exit', () => client[connectionOf].link.flush());
+  report({ ready: true });
+  try {
+    const { concurrency, name, queue } = orders;
+    await work(client.tasks(queue), tasks.handlers, { concurrency, name, signal: stop.signal });
+    await tasks.teardown?.();
+    await client.close();
+  } catch (error) {
+    if (!stop.signal.aborted) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
+    process.exit(1);
+  }
+  process.exit(0);
+}
+
+function report(line: WorkerReport): void {
+  pipe.write(`${JSON.stringify(line)}\n`);
+}
+
+function described(error: unknown): { name: string; message: string; stack?: string } {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const { name, message, stack } = error;
+  return stack === undefined ? { name, message } : { name, message, stack };
+}

@@ -1,0 +1,84 @@
+/** One task, run: its handler called, its outcome reported. */
+import { NonRetryableError, UnserializableError } from '../errors.ts';
+import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
+
+export interface Runner {
+  readonly handlers: Handlers;
+  /** Name of the worker. */
+  readonly name: string;
+  /** Outcomes that could not be reported: the lease was lost meanwhile. */
+  onRefused(task: LeasedTask, error: unknown): void;
+}
+
+/** Never rejects. Resolves when the handler has ended; the report is then on its way. */
+export async function runTask(task: LeasedTask, runner: Runner): Promise<void> {
+  const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
+  let reported: Promise<void>;
+  try {
+    if (handler === undefined) throw unknownTask(task.name, runner.handlers);
+    const result: unknown = handler(task.input, new Context(task, runner.name));
+    const output = isPromise(result) ? await result : result;
+    reported = task.complete(output);
+  } catch (error) {
+    reported = task.fail(error);
+  }
+  reported.catch((error: unknown) => {
+    // An output that cannot cross is the handler's failure: nothing was sent yet.
+    if (error instanceof UnserializableError) failWith(task, error, runner);
+    else runner.onRefused(task, error);
+  });
+}
+
+function failWith(task: LeasedTask, error: Error, runner: Runner): void {
+  task.fail(error, { retry: false }).catch((refused: unknown) => runner.onRefused(task, refused));
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}
+
+function unknownTask(name: string, handlers: Handlers): Error {
+  const known = Object.keys(handlers);
+  return new NonRetryableError(
+    `this worker has no handler '${name}'; its tasks module has ${known.length === 0 ? 'none' : known.join(', ')}`,
+  );
+}
+
+/** What the handler is given; made for each task, so cheap: everything else is asked of the task. */
+class Context implements TaskContext {
+  readonly #task: LeasedTask;
+  readonly worker: string;
+
+  constructor(task: LeasedTask, worker: string) {
+    this.#task = task;
+    this.worker = worker;
+  }
+
+  get id(): string {
+    return this.#task.id;
+  }
+
+  get name(): string {
+    return this.#task.name;
+  }
+
+  get attempt(): number {
+    return this.#task.attempt;
+  }
+
+  get token(): bigint {
+    return this.#task.token;
+  }
+
+  get signal(): AbortSignal {
+    return this.#task.signal;
+  }
+
+  get pid(): number {
+    return process.pid;
+  }
+
+  progress(value: unknown): void {
+    this.#task.progress(value);
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
+ */
+import { ConnectionLostError, LeaseLostError, ManagerGoneError } from '../errors.ts';
+import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import type { Handlers, LeasedTask } from '../tasks.ts';
+import { checkHandlers } from './handlers.ts';
+import { runTask, type Runner } from './run-task.ts';
+
+export interface WorkOptions {
+  /** How many tasks run at once. Default 1. */
+  concurrency?: number | undefined;
+  /** How handlers see this worker. Default: host and pid. */
+  name?: string | undefined;
+  /** Aborting ends the loop after the tasks that run; what has not been started is given back. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts. Rejects when the manager has gone.
+ */
+export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: WorkOptions = {}): Promise<void> {
+  const { concurrency = 1, signal, name = `pid ${process.pid}` } = options;
+  if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
+    throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
+  }
+  const runner: Runner = { handlers: checkHandlers(handlers, 'work()') as Handlers, name, onRefused };
+  const source = queue[taker];
+  source.prepare();
+  try {
+    await Promise.all(Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal)));
+  } finally {
+    source.giveBack();
+  }
+}
+
+async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: AbortSignal | undefined): Promise<void> {
+  const wait = signal === undefined ? undefined : { signal };
+  while (signal?.aborted !== true) {
+    let task: LeasedTask;
+    try {
+      task = (await queue.getNowait()) ?? (await queue.get(wait));
+    } catch (error) {
+      if (isAborted(signal)) return;
+      // The connection comes back, or the next call says that the manager has gone.
+      if (error instanceof ConnectionLostError && !(error instanceof ManagerGoneError)) continue;
+      throw error;
+    }
+    await runTask(task, runner);
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/** A lease that was lost is the manager's decision, and told to the handler by its signal. */
+function onRefused(task: LeasedTask, error: unknown): void {
+  if (error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError) return;
+  process.emitWarning(`the outcome of task '${task.id}' (${task.name}) was not recorded: ${String(error)}`, 'QuartermasterWarning');
+}
