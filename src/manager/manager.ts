@@ -16,6 +16,8 @@ import { connectLocally } from './local.ts';
 import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
 import type { TaskDefaults } from './tasks/tasks.ts';
 
+export const coreOf = Symbol('core');
+
 /** Connections over the limit that are still told so before the system's own limit cuts in. */
 const SPARE_CONNECTIONS = 64;
 
@@ -149,8 +151,6 @@ export class Manager implements AsyncDisposable {
     this.#directory = undefined;
   }
 }
-
-export const coreOf = Symbol('core');
 
 function atLeastOne(value: number, name: string): number {
   if (typeof value === 'number' && value >= 1) return value;

@@ -57,7 +57,7 @@ export function decode(item: Item, context: CodecContext = nothing): unknown {
 /**
  * The bytes by which two values are the same: keys sorted, Map and Set in insertion order, equal parts alike whether
  * they are one object or two, errors without their stack. Nothing decodes them. With a context, the references of proxies
- * and jobs count; without one they are refused. In a value of over 100,000 objects shared references do make a difference.
+ * and jobs count; without one they are refused. In a value of over 10,000 objects shared references do make a difference.
  */
 export function canonical(value: unknown, context: CodecContext = nothing): Uint8Array {
   try {

@@ -19,6 +19,10 @@ import { TaskCalls } from './task-calls.ts';
 import { Handle } from './task-handle.ts';
 import { ValueProxy } from './value-proxy.ts';
 
+/** How other parts of this library reach a client's connection. */
+export const connectionOf = Symbol('connection');
+export const reach = Symbol('reach');
+
 type Shape<M> =
   | { readonly [K in keyof M]: Handler }
   | { readonly default: { readonly [K: string]: Handler } };
@@ -201,10 +205,6 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return calls;
   }
 }
-
-/** How other parts of this library reach a client's connection. */
-export const connectionOf = Symbol('connection');
-export const reach = Symbol('reach');
 
 function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyBase {
   switch (handle.typeId) {

@@ -19,6 +19,8 @@ export class Leased implements LeasedTask {
   readonly number: number;
   /** When it was handed to the caller, on the monotonic clock (ms). */
   startedAt = 0;
+  /** The helper sees it, and may give it back while it waits in the window. */
+  shared = false;
   readonly #taker: TaskTaker;
   readonly #id: string | undefined;
   readonly #chunk: Buffer;

@@ -8,6 +8,10 @@ import type { Connection, Grant } from './connection.ts';
 import type { LockGuard } from './lock-proxy.ts';
 import { PendingCall } from './pending.ts';
 
+/** How the parts of this library reach what a proxy stands on. */
+export const where = Symbol('where');
+export const grantSymbol = Symbol('grant');
+
 /** A write that counts only while that very grant is held; `NotLockOwnerError` otherwise. */
 export interface GuardOptions {
   guard?: LockGuard | undefined;
@@ -112,9 +116,6 @@ export abstract class HoldableProxy extends BaseProxy {
   protected abstract at(where: ObjectHandle): this;
 }
 
-/** How the parts of this library reach what a proxy stands on. */
-export const where = Symbol('where');
-
 export function titleOf({ typeId, name }: ObjectHandle): string {
   return name === undefined ? `an unnamed ${typeId}` : `${typeId} '${name}'`;
 }
@@ -164,4 +165,3 @@ function grantOf(guard: LockGuard, connection: Connection): Grant {
   return grant;
 }
 
-export const grantSymbol = Symbol('grant');

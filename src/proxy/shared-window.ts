@@ -7,8 +7,10 @@
  * Slots form a ring in the order of the leases: the main thread starts from its head, the helper takes from its tail.
  */
 
-/** Most tasks in a window. */
+/** Most tasks that a taker asks for. */
 export const MAX_WINDOW = 256;
+/** Slots of the ring: calls that ask while the window fills bring a few more. */
+const CAPACITY = 2 * MAX_WINDOW;
 
 const HELD = 1;
 const STARTED = 2;
@@ -25,24 +27,26 @@ export class SharedWindow {
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(8 * (MAX_WINDOW + 1) + 4 * (MAX_WINDOW + SLOTS))) {
+  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(8 * (CAPACITY + 1) + 4 * (CAPACITY + SLOTS))) {
     this.memory = memory;
-    this.#numbers = new Float64Array(memory, 0, MAX_WINDOW + 1);
-    this.#words = new Int32Array(memory, 8 * (MAX_WINDOW + 1), MAX_WINDOW + SLOTS);
+    this.#numbers = new Float64Array(memory, 0, CAPACITY + 1);
+    this.#words = new Int32Array(memory, 8 * (CAPACITY + 1), CAPACITY + SLOTS);
   }
 
-  /** Main thread: a task has come. */
-  add(lease: number): void {
+  /** Main thread: a task has come. False where there is no slot for it: then the helper does not know it. */
+  add(lease: number): boolean {
     const tail = Atomics.load(this.#words, TAIL);
-    this.#numbers[1 + (tail % MAX_WINDOW)] = lease;
-    Atomics.store(this.#words, SLOTS + (tail % MAX_WINDOW), HELD);
+    if (tail - Atomics.load(this.#words, HEAD) === CAPACITY) return false;
+    this.#numbers[1 + (tail % CAPACITY)] = lease;
+    Atomics.store(this.#words, SLOTS + (tail % CAPACITY), HELD);
     Atomics.store(this.#words, TAIL, tail + 1);
+    return true;
   }
 
   /** Main thread: starts the first task; false where the helper has given it back. */
   start(): boolean {
     const head = Atomics.load(this.#words, HEAD);
-    const slot = SLOTS + (head % MAX_WINDOW);
+    const slot = SLOTS + (head % CAPACITY);
     const mine = Atomics.compareExchange(this.#words, slot, HELD, STARTED) === HELD;
     Atomics.store(this.#words, HEAD, head + 1);
     this.#numbers[SINCE] = monotonic();
@@ -69,7 +73,7 @@ export class SharedWindow {
     const leases: number[] = [];
     const head = Atomics.load(this.#words, HEAD);
     for (let at = Atomics.load(this.#words, TAIL) - 1; at >= head; at--) {
-      const slot = at % MAX_WINDOW;
+      const slot = at % CAPACITY;
       const lease = this.#numbers[1 + slot] as number;
       if (Atomics.compareExchange(this.#words, SLOTS + slot, HELD, RETURNED) === HELD) leases.push(lease);
     }

@@ -25,6 +25,9 @@ import { TaskTaker } from './task-taker.ts';
 import type { Helper } from './helper.ts';
 import type { Pending } from './pending.ts';
 
+/** How the worker loop reaches the taking side. */
+export const taker = Symbol('taker');
+
 /** How a queue gets the helper thread of its client. */
 export interface HelperSource {
   start(): Helper | undefined;
@@ -186,9 +189,6 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     }
   }
 }
-
-/** How the worker loop reaches the taking side. */
-export const taker = Symbol('taker');
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError';

@@ -48,7 +48,9 @@ export class TaskTaker {
   #reported = 0;
   #reportScheduled = false;
   #flushed = 0;
-  #asking = 0;
+  /** Calls that ask for a task, and whom they are for. */
+  readonly #asking = new Map<number, (task: LeasedTask) => void>();
+  #serving = false;
   #idle: NodeJS.Timeout | undefined;
   #beats: NodeJS.Timeout | undefined;
   #leaseTimeout: number;
@@ -78,7 +80,7 @@ export class TaskTaker {
 
   /** Gives back what nobody has started. */
   giveBack(): void {
-    clearTimeout(this.#idle);
+    this.#rest();
     this.#resize(1);
     for (let task = this.#next(); task !== undefined; task = this.#next()) void task.release().catch(() => {});
   }
@@ -106,7 +108,7 @@ export class TaskTaker {
   }
 
   sessionEnded(reason: Error): void {
-    clearTimeout(this.#idle);
+    this.#rest();
     this.#window.clear();
     this.#shared = undefined;
     this.#size = 1;
@@ -133,15 +135,35 @@ export class TaskTaker {
 
   #arrived(task: Leased): void {
     this.#window.push(task);
-    this.#shared?.add(task.lease);
-    if (this.#asking === 0) this.#watchIdle();
+    task.shared = this.#shared?.add(task.lease) === true;
+    if (this.#asking.size === 0) this.#watchIdle();
+    else this.#serveSoon();
     this.#beat();
+  }
+
+  /**
+   * A task for the window may cross with a call that asks for one, which the manager then parks: whoever still waits
+   * when the chunk has been read is served from here.
+   */
+  #serveSoon(): void {
+    if (this.#serving) return;
+    this.#serving = true;
+    process.nextTick(() => {
+      this.#serving = false;
+      for (const [id, resolve] of this.#asking) {
+        const task = this.#window.size === 0 ? undefined : this.#next();
+        if (task === undefined) return;
+        this.#asking.delete(id);
+        this.connection.cancel(id);
+        resolve(task);
+      }
+    });
   }
 
   /** The next task of the window that is still ours, now the caller's. */
   #next(): Leased | undefined {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
-      if (this.#shared !== undefined && !this.#shared.start()) {
+      if (task.shared && this.#shared?.start() === false) {
         this.#size = 1;
         continue;
       }
@@ -160,9 +182,10 @@ export class TaskTaker {
     return new Promise((resolve, reject) => {
       checkTimeout(wait?.timeout);
       this.connection.checkHandle(this.handle);
+      let id = 0;
       const ask = (): void => {
-        const id = this.connection.begin(new PendingTake(answered, failed));
-        this.#asking++;
+        id = this.connection.begin(new PendingTake(answered, failed));
+        this.#asking.set(id, resolve);
         const { link } = this.connection;
         const start = link.begin(ToManager.TAKE);
         link.writer.u32(id);
@@ -173,12 +196,12 @@ export class TaskTaker {
         if (wait !== undefined) this.connection.watch(id, wait, failed, 'waiting for a task');
       };
       const failed = (error: unknown): void => {
-        this.#asking--;
+        this.#asking.delete(id);
         if (this.#window.size > 0) this.#watchIdle();
         reject(error);
       };
       const answered = (count: number): void => {
-        this.#asking--;
+        this.#asking.delete(id);
         const task = this.#next();
         if (task !== undefined || count === 0) resolve(task);
         // Another flow of this client, or the helper, was faster.
@@ -254,8 +277,13 @@ export class TaskTaker {
       return;
     }
     this.#idle = setTimeout(() => {
-      if (this.#window.size > 0 && this.#running.size === 0 && this.#asking === 0) this.giveBack();
+      if (this.#window.size > 0 && this.#running.size === 0 && this.#asking.size === 0) this.giveBack();
     }, IDLE_GIVE_BACK).unref();
+  }
+
+  #rest(): void {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
   }
 
   /** While tasks are leased and no helper beats, the main thread does. */

@@ -23,7 +23,7 @@ export interface Parts {
  * Keys sorted, stacks left out, and equal parts alike whether they are one object or two: shared references are written
  * out, up to this many objects (a value of n levels of `[x, x]` would be 2^n).
  */
-const MAX_WRITTEN_OUT = 100_000;
+const MAX_WRITTEN_OUT = 10_000;
 
 export function takeApart(value: unknown, context: CodecContext, root: string, canonical: boolean): Parts {
   const first = new TakeApart(context, root, canonical, undefined);
