@@ -1,0 +1,150 @@
+/**
+ * package-digest: the digests of all packages that a project has installed, read by several processes at once.
+ *
+ *     npm start -- [project] [--workers N] [--out file]
+ *
+ *     package-lock.json ─▶ plan ─▶ job graph ─▶ manager ─▶ workers: one digest a package, after those it depends on
+ *                                                             └─▶ the last job: the report
+ */
+import { access, constants } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { JobGraph, type JobRef, startManager, startWorkers } from 'quartermaster';
+import type { DigestResult } from './digest.ts';
+import { display } from './display.ts';
+import { readLockfile, UsageError } from './lockfile.ts';
+import { type Plan, planJobs } from './plan.ts';
+import { type Report, summaryLines } from './report.ts';
+import type tasks from './tasks.ts';
+
+const help = `Digests of all packages that a project has installed, read by several processes at once.
+
+  npm start -- [project] [options]
+
+  project        a directory with a package-lock.json (default: the current one)
+  --workers N    how many processes read (default: one a core, at least 2)
+  --out file     where the report goes (default: package-digest.json in the current directory)
+  --help         this text
+
+Ends with 0 when all is well, 1 when the report lists problems, 2 when nothing could be done.`;
+
+interface Settings {
+  readonly project: string;
+  readonly workers: number;
+  readonly out: string;
+}
+
+function readArguments(): Settings | 'help' {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      workers: { type: 'string' },
+      out: { type: 'string', default: 'package-digest.json' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return 'help';
+  if (positionals.length > 1) throw new UsageError(`one project at a time, not ${positionals.length}: see --help`);
+  const workers = values.workers === undefined ? Math.max(2, availableParallelism()) : Number(values.workers);
+  if (!Number.isInteger(workers) || workers < 1 || workers > 1000) {
+    throw new UsageError(`--workers must be a number from 1 to 1000, not '${values.workers}'`);
+  }
+  return { project: path.resolve(positionals[0] ?? '.'), workers, out: path.resolve(values.out) };
+}
+
+/** Better before the work than after it. */
+async function checkOut(out: string): Promise<void> {
+  const directory = path.dirname(out);
+  await access(directory, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${directory} cannot be written to (${error.code}): give another file with --out`);
+  });
+}
+
+/** Each package's job holds references to those it depends on: their outputs arrive where the references stand. */
+function graphOf(
+  plan: Plan,
+  out: string,
+  startedAt: number,
+): { graph: JobGraph<typeof tasks>; report: JobRef<Report> } {
+  const graph = new JobGraph<typeof tasks>();
+  const results = new Map<string, JobRef<DigestResult>>();
+  for (const { id, packages, dependencies } of plan.jobs) {
+    const before = dependencies.map((other) => results.get(other) as JobRef<DigestResult>);
+    results.set(id, graph.add('digest', { id, packages, dependencies: before }, { id }));
+  }
+  const { name, project, skipped, cycles, problems } = plan;
+  const input = { name, project, skipped, cycles, problems, results: [...results.values()], out, startedAt };
+  return { graph, report: graph.add('merge', input) };
+}
+
+async function run({ workers, out }: Settings, plan: Plan, startedAt: number, signal: AbortSignal): Promise<Report> {
+  const { graph, report } = graphOf(plan, out, startedAt);
+  const manager = await startManager();
+  try {
+    const group = await startWorkers(manager, new URL('./tasks.js', import.meta.url), { count: workers });
+    try {
+      const jobs = manager.tasks<typeof tasks>().runGraph(graph, { signal });
+      const shown = display();
+      try {
+        const result = jobs.output(report);
+        result.catch(() => {});
+        for await (const progress of jobs.progress()) shown.show(progress);
+        return await result;
+      } finally {
+        shown.end();
+      }
+    } finally {
+      await group.close();
+    }
+  } finally {
+    await manager.shutdown();
+  }
+}
+
+async function main(): Promise<number> {
+  const startedAt = Date.now();
+  const interrupted = new AbortController();
+  let code = 0;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    // The second time nobody wants to wait: the manager and the workers end with this process.
+    if (interrupted.signal.aborted) process.exit(code);
+    code = signal === 'SIGINT' ? 130 : 143;
+    interrupted.abort(new Error(`ended by ${signal}`));
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  try {
+    const settings = readArguments();
+    if (settings === 'help') {
+      console.log(help);
+      return 0;
+    }
+    const plan = await planJobs(settings.project, await readLockfile(settings.project));
+    await checkOut(settings.out);
+    const report = await run(settings, plan, startedAt, interrupted.signal);
+    console.log(summaryLines(report, settings.out, Date.now() - startedAt).join('\n'));
+    return report.problems.length === 0 ? 0 : 1;
+  } catch (error) {
+    if (interrupted.signal.aborted) {
+      console.error('package-digest: interrupted');
+      return code;
+    }
+    return complain(error);
+  }
+}
+
+function complain(error: unknown): number {
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (error instanceof UsageError) {
+    console.error(`package-digest: ${message}`);
+    return 2;
+  }
+  if (code?.startsWith('ERR_PARSE_ARGS') === true) {
+    console.error(`package-digest: ${message.split('\n', 1)[0]}: see --help`);
+    return 2;
+  }
+  console.error('package-digest failed:', error);
+  return 1;
+}
+
+process.exitCode = await main();
