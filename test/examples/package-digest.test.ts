@@ -466,16 +466,17 @@ describe('the plan', () => {
         'node_modules/a': {},
         'node_modules/tool': { dev: true },
         'node_modules/lost': { dev: true },
+        'node_modules/needed': {},
       },
       files: { ...installed('node_modules/a'), 'node_modules/.package-lock.json': JSON.stringify(note) },
     });
     const plan = await planOf(project);
     expect(plan.skipped).toEqual(['node_modules/tool']);
-    expect(plan.problems.map((problem) => problem.package)).toEqual(['node_modules/lost']);
+    expect(plan.problems.map((problem) => problem.package)).toEqual(['node_modules/lost', 'node_modules/needed']);
   });
 
   test('no two jobs have the same id, and none is too long', async () => {
-    const long = `packages/${'x'.repeat(240)}/${'y'.repeat(240)}`;
+    const long = `packages/${'x'.repeat(250)}/${'y'.repeat(250)}`;
     const keys = ['packages/a:b', 'packages/a/b', long, `${long}z`];
     const project = makeProject({
       packages: Object.fromEntries(keys.map((key) => [key, {}])),
