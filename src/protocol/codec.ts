@@ -16,11 +16,11 @@
  */
 import { ProtocolError, QuartermasterError, UnserializableError } from '../errors.ts';
 import { assemble } from './codec/assemble.ts';
-import { MarkedTree, readTree, writeTree } from './codec/bytes.ts';
+import { MarkedTree, readTree, shareTree, writeTree } from './codec/bytes.ts';
 import type { CodecContext } from './codec/context.ts';
 import { isPlain } from './codec/plain.ts';
 import { takeApart } from './codec/take-apart.ts';
-import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, type Scalar, Verbatim } from './wire.ts';
+import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, type Scalar, Verbatim, type Writer } from './wire.ts';
 
 export type { CodecContext } from './codec/context.ts';
 export { MAX_DEPTH } from './codec/form.ts';
@@ -43,6 +43,37 @@ export function encode(value: unknown, context: CodecContext = nothing, root = '
     return new Packed(writeTree(parts.tree, parts.blobs), parts.proxies, parts.jobs);
   } catch (error) {
     throw encodingError(error, root);
+  }
+}
+
+/** `encode` straight into a frame. Returns whether the item names proxies or jobs. Nothing whole is written when it throws. */
+export function encodeTo(writer: Writer, value: unknown, context: CodecContext = nothing, root = 'value'): boolean {
+  if (typeof value === 'object' && value !== null && isPlain(value)) {
+    let bytes: Uint8Array;
+    try {
+      bytes = shareTree(value);
+    } catch (error) {
+      throw encodingError(error, root);
+    }
+    writer.packedBytes(bytes);
+    return false;
+  }
+  const item = encode(value, context, root);
+  writer.item(item);
+  return item instanceof Packed && item.proxies.length + item.jobs.length > 0;
+}
+
+/** `decode` straight from a frame: the value of the item that stands next in it. */
+export function decodeFrom(reader: Reader, context: CodecContext = nothing): unknown {
+  const bytes = reader.packedView();
+  if (bytes === undefined) return decode(reader.item(), context);
+  try {
+    const tree = readTree(bytes);
+    // What is put together keeps parts of its bytes, so they must be its own.
+    return tree instanceof MarkedTree ? unpack(new Packed(Buffer.from(bytes)), context) : tree;
+  } catch (error) {
+    if (error instanceof QuartermasterError) throw error;
+    throw new ProtocolError('a payload cannot be decoded', { cause: error });
   }
 }
 

@@ -135,10 +135,34 @@ export class Writer {
     return at - this.#from;
   }
 
+  /** Starts a frame that begins with two numbers, as nearly all do. */
+  startCall(kind: number, call: number, handle: number): number {
+    this.#room(13);
+    const buffer = this.#buffer;
+    const at = this.#at;
+    buffer[at + 4] = kind;
+    buffer[at + 5] = call;
+    buffer[at + 6] = call >>> 8;
+    buffer[at + 7] = call >>> 16;
+    buffer[at + 8] = call >>> 24;
+    buffer[at + 9] = handle;
+    buffer[at + 10] = handle >>> 8;
+    buffer[at + 11] = handle >>> 16;
+    buffer[at + 12] = handle >>> 24;
+    this.#at = at + 13;
+    return at - this.#from;
+  }
+
   /** Ends the frame started at `start` and returns its size with the length word. */
   endFrame(start: number): number {
-    const size = this.length - start;
-    this.#buffer.writeUInt32LE(size - 4, this.#from + start);
+    const at = this.#from + start;
+    const size = this.#at - at;
+    const rest = size - 4;
+    const buffer = this.#buffer;
+    buffer[at] = rest;
+    buffer[at + 1] = rest >>> 8;
+    buffer[at + 2] = rest >>> 16;
+    buffer[at + 3] = rest >>> 24;
     return size;
   }
 
@@ -149,7 +173,10 @@ export class Writer {
 
   u16(value: number): void {
     this.#room(2);
-    this.#at = this.#buffer.writeUInt16LE(value, this.#at);
+    const at = this.#at;
+    this.#buffer[at] = value;
+    this.#buffer[at + 1] = value >>> 8;
+    this.#at = at + 2;
   }
 
   u32(value: number): void {
@@ -194,6 +221,11 @@ export class Writer {
     this.#at += this.#buffer.write(bytes, this.#at, 'latin1');
   }
 
+  /** Overwrites a byte that was written when `length` was `at`. */
+  patchU8(value: number, at: number): void {
+    this.#buffer[this.#from + at] = value;
+  }
+
   /** Overwrites a u32 that was written when `length` was `at`. */
   patchU32(value: number, at: number): void {
     this.#buffer.writeUInt32LE(value, this.#from + at);
@@ -218,9 +250,8 @@ export class Writer {
     switch (typeof value) {
       case 'number':
         if ((value | 0) === value && !Object.is(value, -0)) {
-          this.#room(5);
-          this.#buffer[this.#at] = INT32;
-          this.#at = this.#buffer.writeInt32LE(value, this.#at + 1);
+          this.u8(INT32);
+          this.u32(value);
         } else {
           this.u8(FLOAT64);
           this.f64(value);
@@ -286,6 +317,13 @@ export class Writer {
     this.u8(value < 0n ? 1 : 0);
     this.u32(digits.length);
     this.latin1(digits);
+  }
+
+  /** Packed bytes without references, from wherever they stand. */
+  packedBytes(bytes: Uint8Array): void {
+    this.u8(PACKED);
+    this.u32(bytes.length);
+    this.raw(bytes);
   }
 
   #packed(value: Packed): void {
@@ -367,11 +405,15 @@ export class Reader {
   }
 
   u16(): number {
-    return this.#buffer.readUInt16LE(this.#need(2));
+    const at = this.#need(2);
+    return (this.#buffer[at] as number) | ((this.#buffer[at + 1] as number) << 8);
   }
 
   u32(): number {
-    return this.#buffer.readUInt32LE(this.#need(4));
+    const at = this.#need(4);
+    const buffer = this.#buffer;
+    const low = (buffer[at] as number) | ((buffer[at + 1] as number) << 8) | ((buffer[at + 2] as number) << 16);
+    return low + (buffer[at + 3] as number) * 0x100_0000;
   }
 
   u48(): number {
@@ -414,6 +456,16 @@ export class Reader {
     const item = this.item();
     if (typeof item !== 'string') throw new ProtocolError('a message has another value where a string belongs');
     return item;
+  }
+
+  /**
+   * Where the next item is packed bytes without references: a view of them, valid like `view`, and the item is passed.
+   * Undefined, and nothing passed, for any other item.
+   */
+  packedView(): Buffer | undefined {
+    if (this.#end - this.#at < 5 || this.#buffer[this.#at] !== PACKED) return undefined;
+    this.#at++;
+    return this.view(this.u32());
   }
 
   /** Packed bytes in it are copied, so that a small value does not keep a whole chunk of the socket alive. */

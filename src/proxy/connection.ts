@@ -12,6 +12,7 @@ import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
+import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
@@ -55,7 +56,7 @@ export class Connection extends EventEmitter {
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
   readonly #enter: Enter | undefined;
-  readonly #calls = new Map<number, Pending>();
+  readonly #calls = new Numbered<Pending>();
   readonly #openings = new Map<number, Opening>();
   readonly #listeners = new Map<number, Listener>();
   readonly #nameIndex = new Map<string, number>();
@@ -127,10 +128,8 @@ export class Connection extends EventEmitter {
       this.checkHandle(handle);
       const pending = new PendingCall(resolve, reject);
       const id = this.begin(pending);
-      const start = this.link.begin(ToManager.CALL);
+      const start = this.link.beginCall(ToManager.CALL, id, handle);
       const { writer } = this.link;
-      writer.u32(id);
-      writer.u32(handle);
       writer.u8(guard === undefined ? method : method | GUARDED);
       if (guard !== undefined) {
         writer.u32(guard.handle);
@@ -159,6 +158,12 @@ export class Connection extends EventEmitter {
       this.forget(id);
       throw error;
     }
+  }
+
+  /** The frame begun at `start`, and its call, were not to be. */
+  abandon(start: number, id: number): void {
+    this.link.writer.abandonFrame(start);
+    this.forget(id);
   }
 
   /** Lets a call end early by its caller's signal or timeout; the manager is told. */
@@ -205,8 +210,12 @@ export class Connection extends EventEmitter {
 
   /** The index by which the manager knows a task's name; told with its first use. */
   nameIndex(name: string): number {
+    if (this.#down !== undefined) throw this.#down;
     let index = this.#nameIndex.get(name);
     if (index === undefined) {
+      if (typeof name !== 'string' || name === '' || name.length > 1000) {
+        throw new TypeError('the name of a task must be a string of 1 to 1,000 characters');
+      }
       index = this.#nameIndex.size;
       if (index > 0xffff) throw new RangeError('more than 65,536 different names of tasks on one connection');
       const start = this.link.begin(ToManager.NAME);

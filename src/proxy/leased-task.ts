@@ -1,8 +1,7 @@
-import { LeaseLostError } from '../errors.ts';
-import { decode, encode, type CodecContext } from '../protocol/codec.ts';
+import { LeaseLostError, NonRetryableError } from '../errors.ts';
+import { type CodecContext, decode, decodeFrom, encode, encodeTo } from '../protocol/codec.ts';
 import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';
-import { type Item, Packed, Reader } from '../protocol/wire.ts';
-import { NonRetryableError } from '../errors.ts';
+import { type Item, Packed, Reader, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-proxy.ts';
 import { Pending } from './pending.ts';
@@ -10,6 +9,9 @@ import type { TaskTaker } from './task-taker.ts';
 
 /** The outputs of the jobs that an input names, by id. */
 export type Outputs = ReadonlyMap<string, Item>;
+
+/** Reads inputs one at a time. */
+const reader = new Reader(Buffer.alloc(0));
 
 /** One task leased to this process. Its input stays bytes until somebody reads it. */
 export class Leased implements LeasedTask {
@@ -40,7 +42,9 @@ export class Leased implements LeasedTask {
     id: string | undefined,
     name: string,
     attempt: number,
-    input: { chunk: Buffer; from: number; to: number },
+    chunk: Buffer,
+    from: number,
+    to: number,
     outputs: Outputs | undefined,
   ) {
     this.#taker = taker;
@@ -49,9 +53,9 @@ export class Leased implements LeasedTask {
     this.#id = id;
     this.name = name;
     this.attempt = attempt;
-    this.#chunk = input.chunk;
-    this.#from = input.from;
-    this.#to = input.to;
+    this.#chunk = chunk;
+    this.#from = from;
+    this.#to = to;
     this.#outputs = outputs;
   }
 
@@ -65,8 +69,8 @@ export class Leased implements LeasedTask {
 
   get input(): unknown {
     if (!this.#decoded) {
-      const item = new Reader(this.#chunk, this.#from, this.#to).item();
-      this.#input = decode(item, this.#context());
+      reader.reset(this.#chunk, this.#from, this.#to);
+      this.#input = decodeFrom(reader, this.#outputs === undefined ? this.#taker.connection.codec : this.#context());
       this.#decoded = true;
     }
     return this.#input;
@@ -84,18 +88,61 @@ export class Leased implements LeasedTask {
   }
 
   complete(output?: unknown): Promise<void> {
-    return (this.#ending ??= this.#complete(output));
+    return (this.#ending ??= new Promise((resolve, reject) => this.finish(output, resolve, reject)));
   }
 
   fail(error: unknown, options?: { retry?: boolean }): Promise<void> {
-    return (this.#ending ??= this.#fail(error, options?.retry !== false && !(error instanceof NonRetryableError)));
+    return (this.#ending ??= new Promise((resolve, reject) => {
+      const final = options?.retry === false || error instanceof NonRetryableError;
+      this.finishWith(error, final, resolve, reject);
+    }));
+  }
+
+  /** For the worker loop: `complete` without a promise. Throws where nothing could be sent. */
+  finish(output: unknown, resolve: (() => void) | undefined, reject: (error: unknown) => void): void {
+    if (this.#lost !== undefined) throw lateError(this.#lost);
+    const { connection, handle } = this.#taker;
+    const now = performance.now();
+    const ran = now - this.startedAt;
+    const id = connection.begin(new PendingEnd(this, resolve, reject));
+    const start = connection.link.beginCall(ToManager.COMPLETE, id, handle);
+    const { writer } = connection.link;
+    try {
+      writer.u48(this.lease);
+      writer.u48(this.number);
+      writer.u32(tenths(ran));
+      const flagsAt = writer.length;
+      writer.u8(0);
+      if (encodeTo(writer, output, connection.codec, 'output')) writer.patchU8(PayloadFlags.refs, flagsAt);
+    } catch (error) {
+      connection.abandon(start, id);
+      throw error;
+    }
+    connection.finish(start, id);
+    this.#taker.ended(this, ran, now);
+  }
+
+  /** For the worker loop: `fail` without a promise. */
+  finishWith(error: unknown, final: boolean, resolve: (() => void) | undefined, reject: (error: unknown) => void): void {
+    if (this.#lost !== undefined) throw lateError(this.#lost);
+    const item = packError(error, this.#taker.connection.codec);
+    const now = performance.now();
+    const ran = now - this.startedAt;
+    this.#send(ToManager.FAIL, resolve, reject, (writer) => {
+      writer.u48(this.number);
+      writer.u32(tenths(ran));
+      writer.u8((hasRefs(item) ? FailFlags.refs : 0) | (final ? FailFlags.final : 0));
+      writer.item(summary(error));
+      writer.item(item);
+    });
+    this.#taker.ended(this, ran, now);
   }
 
   release(): Promise<void> {
     return (this.#ending ??= new Promise((resolve, reject) => {
       if (this.#lost !== undefined) throw lateError(this.#lost);
-      this.#send(ToManager.RELEASE, false, resolve, reject);
-      this.#taker.ended(this, 0, false);
+      this.#send(ToManager.RELEASE, resolve, reject);
+      this.#taker.returned(this);
     }));
   }
 
@@ -103,7 +150,7 @@ export class Leased implements LeasedTask {
     if (!(ms > 0)) return Promise.reject(new RangeError(`extend() takes a time of more than 0 ms, not ${ms}`));
     return new Promise((resolve, reject) => {
       if (this.#lost !== undefined) throw lateError(this.#lost);
-      this.#send(ToManager.EXTEND, false, resolve, reject, (writer) => writer.f64(ms));
+      this.#send(ToManager.EXTEND, resolve, reject, (writer) => writer.f64(ms));
     });
   }
 
@@ -125,54 +172,17 @@ export class Leased implements LeasedTask {
     this.#abort?.abort(reason);
   }
 
-  #complete(output: unknown): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) throw lateError(this.#lost);
-      const item = encode(output, this.#taker.connection.codec, 'output');
-      const ran = this.#ran();
-      this.#send(ToManager.COMPLETE, true, resolve, reject, (writer) => {
-        writer.u32(tenths(ran));
-        writer.u8(hasRefs(item) ? PayloadFlags.refs : 0);
-        writer.item(item);
-      });
-      this.#taker.ended(this, ran, true);
-    });
-  }
-
-  #fail(error: unknown, retry: boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) throw lateError(this.#lost);
-      const item = packError(error, this.#taker.connection.codec);
-      const ran = this.#ran();
-      this.#send(ToManager.FAIL, true, resolve, reject, (writer) => {
-        writer.u32(tenths(ran));
-        writer.u8((hasRefs(item) ? FailFlags.refs : 0) | (retry ? 0 : FailFlags.final));
-        writer.item(summary(error));
-        writer.item(item);
-      });
-      this.#taker.ended(this, ran, true);
-    });
-  }
-
-  #ran(): number {
-    return performance.now() - this.startedAt;
-  }
-
   #send(
     kind: number,
-    numbered: boolean,
-    resolve: () => void,
+    resolve: (() => void) | undefined,
     reject: (error: unknown) => void,
-    body?: (writer: import('../protocol/wire.ts').Writer) => void,
+    body?: (writer: Writer) => void,
   ): void {
     const { connection, handle } = this.#taker;
     const id = connection.begin(new PendingEnd(this, resolve, reject));
-    const start = connection.link.begin(kind);
+    const start = connection.link.beginCall(kind, id, handle);
     const { writer } = connection.link;
-    writer.u32(id);
-    writer.u32(handle);
     writer.u48(this.lease);
-    if (numbered) writer.u48(this.number);
     body?.(writer);
     connection.finish(start, id);
   }
@@ -188,10 +198,10 @@ export class Leased implements LeasedTask {
 /** The manager's answer to the end of a lease. */
 class PendingEnd extends Pending {
   readonly #task: Leased;
-  readonly #resolve: () => void;
+  readonly #resolve: (() => void) | undefined;
   readonly #reject: (error: unknown) => void;
 
-  constructor(task: Leased, resolve: () => void, reject: (error: unknown) => void) {
+  constructor(task: Leased, resolve: (() => void) | undefined, reject: (error: unknown) => void) {
     super();
     this.#task = task;
     this.#resolve = resolve;
@@ -199,7 +209,7 @@ class PendingEnd extends Pending {
   }
 
   override done(): boolean {
-    this.#resolve();
+    this.#resolve?.();
     return true;
   }
 

@@ -43,24 +43,25 @@ export class SharedWindow {
     return true;
   }
 
-  /** Main thread: starts the first task; false where the helper has given it back. */
-  start(): boolean {
+  /** Main thread, at `now` by `performance.now()`: starts the first task; false where the helper has given it back. */
+  start(now: number): boolean {
     const head = Atomics.load(this.#words, HEAD);
     const slot = SLOTS + (head % CAPACITY);
     const mine = Atomics.compareExchange(this.#words, slot, HELD, STARTED) === HELD;
     Atomics.store(this.#words, HEAD, head + 1);
-    this.#numbers[SINCE] = monotonic();
+    this.#numbers[SINCE] = now + performance.timeOrigin;
     return mine;
   }
 
   /** Main thread: it is not in the middle of a task that began before now. */
   touch(): void {
-    this.#numbers[SINCE] = monotonic();
+    this.#numbers[SINCE] = performance.now() + performance.timeOrigin;
   }
 
   /** How long the main thread has been at what it does (ms). */
   get busyFor(): number {
-    return monotonic() - (this.#numbers[SINCE] as number);
+    // `performance` counts from another origin in each thread; their sums are one monotonic clock.
+    return performance.now() + performance.timeOrigin - (this.#numbers[SINCE] as number);
   }
 
   /** Whether there is anything to give back. */
@@ -79,9 +80,4 @@ export class SharedWindow {
     }
     return leases.reverse();
   }
-}
-
-/** A clock that all threads of the process share (ms). */
-function monotonic(): number {
-  return Number(process.hrtime.bigint() / 1000n) / 1000;
 }

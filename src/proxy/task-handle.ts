@@ -1,6 +1,6 @@
 import { DuplicateTaskError } from '../errors.ts';
 import { jobRef, type JobRefTarget } from '../job-ref.ts';
-import { decode, sameValue } from '../protocol/codec.ts';
+import { decodeFrom, sameValue } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { Outcome } from '../protocol/messages.ts';
 import { Packed, type Item, type Reader } from '../protocol/wire.ts';
@@ -110,43 +110,42 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
   }
 }
 
+/** A task that has an id of its user's choice, and may be there already. */
+interface Chosen {
+  readonly id: string;
+  readonly input: Item;
+}
+
 /** A put that waits to be accepted, and then for its outcome. */
 export class PendingPut extends Pending {
   readonly #calls: TaskCalls;
-  readonly #id: string | undefined;
-  readonly #input: Item;
+  #chosen: Chosen | undefined = undefined;
   #resolve: ((handle: Handle) => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
-  #handle: Handle | undefined;
-  #accepted = false;
+  #handle: Handle | undefined = undefined;
 
-  constructor(
-    calls: TaskCalls,
-    id: string | undefined,
-    input: Item,
-    resolve: (handle: Handle) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(calls: TaskCalls, resolve: (handle: Handle) => void, reject: (error: unknown) => void) {
     super();
     this.#calls = calls;
-    this.#id = id;
-    this.#input = input;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
   /** Only the put itself keeps the process alive; an outcome that is on its way does not, unless somebody awaits it. */
   override get waits(): boolean {
-    return !this.#accepted;
+    return this.#handle === undefined;
+  }
+
+  chose(id: string, input: Item): void {
+    this.#chosen = { id, input };
   }
 
   override accepted(number: number): boolean {
     this.endWatch?.();
-    this.#handle = new Handle(this.#calls, this.#id ?? `t${number}`, true);
+    this.#handle = new Handle(this.#calls, this.#chosen?.id ?? `t${number}`, true);
     this.#resolve?.(this.#handle);
-    this.#resolve = this.#reject = undefined;
+    this.#resolve = this.#reject = this.#chosen = undefined;
     this.#calls.connection.letGo();
-    this.#accepted = true;
     return false;
   }
 
@@ -157,8 +156,8 @@ export class PendingPut extends Pending {
 
   override failed(error: Error): void {
     if (this.#handle !== undefined) return this.#handle.interrupted(error);
-    if (this.#id !== undefined && sameTask(error, this.#input)) {
-      this.#resolve?.(new Handle(this.#calls, this.#id, false));
+    if (this.#chosen !== undefined && sameTask(error, this.#chosen.input)) {
+      this.#resolve?.(new Handle(this.#calls, this.#chosen.id, false));
     } else {
       this.#reject?.(plainDuplicate(error));
     }
@@ -168,36 +167,35 @@ export class PendingPut extends Pending {
 /** `run`: only the outcome is wanted. */
 export class PendingRun extends Pending {
   readonly #calls: TaskCalls;
-  readonly #id: string | undefined;
-  readonly #input: Item;
+  #chosen: Chosen | undefined = undefined;
   readonly #resolve: (output: unknown) => void;
   readonly #reject: (error: unknown) => void;
 
-  constructor(
-    calls: TaskCalls,
-    id: string | undefined,
-    input: Item,
-    resolve: (output: unknown) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(calls: TaskCalls, resolve: (output: unknown) => void, reject: (error: unknown) => void) {
     super();
     this.#calls = calls;
-    this.#id = id;
-    this.#input = input;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
+  chose(id: string, input: Item): void {
+    this.#chosen = { id, input };
+  }
+
   override outcome(succeeded: boolean, reader: Reader): boolean {
-    const settled = readOutcome(this.#calls, succeeded, reader);
-    if (settled.ok) this.#resolve(settled.output);
-    else this.#reject(settled.error);
+    const { codec } = this.#calls.connection;
+    try {
+      if (succeeded) this.#resolve(decodeFrom(reader, codec));
+      else this.#reject(errorFrom(reader.item(), codec));
+    } catch (error) {
+      this.#reject(error);
+    }
     return true;
   }
 
   override failed(error: Error): void {
-    if (this.#id !== undefined && sameTask(error, this.#input)) {
-      new Handle(this.#calls, this.#id, false).result().then(this.#resolve, this.#reject);
+    if (this.#chosen !== undefined && sameTask(error, this.#chosen.input)) {
+      new Handle(this.#calls, this.#chosen.id, false).result().then(this.#resolve, this.#reject);
     } else {
       this.#reject(plainDuplicate(error));
     }
@@ -208,7 +206,7 @@ function readOutcome(calls: TaskCalls, succeeded: boolean, reader: Reader): Sett
   const { codec } = calls.connection;
   if (!succeeded) return { ok: false, error: errorFrom(reader.item(), codec) };
   try {
-    return { ok: true, output: decode(reader.item(), codec) };
+    return { ok: true, output: decodeFrom(reader, codec) };
   } catch (error) {
     return { ok: false, error: error as Error };
   }

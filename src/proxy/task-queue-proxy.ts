@@ -1,6 +1,6 @@
-import { encode } from '../protocol/codec.ts';
+import { encode, encodeTo } from '../protocol/codec.ts';
 import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
-import { Packed, type Item } from '../protocol/wire.ts';
+import type { Item } from '../protocol/wire.ts';
 import type {
   Call,
   Handlers,
@@ -23,7 +23,6 @@ import { TaskDictProxy } from './task-dict-proxy.ts';
 import { Handle, PendingPut, PendingRun } from './task-handle.ts';
 import { TaskTaker } from './task-taker.ts';
 import type { Helper } from './helper.ts';
-import type { Pending } from './pending.ts';
 
 /** How the worker loop reaches the taking side. */
 export const taker = Symbol('taker');
@@ -96,9 +95,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
     }
     return new Promise((resolve, reject) => {
-      this.#send(name, input, options, PutFlags.run, (item) =>
-        new PendingRun(this.#calls, options?.id, item, resolve as (output: unknown) => void, reject),
-      );
+      const pending = new PendingRun(this.#calls, resolve as (output: unknown) => void, reject);
+      this.#send(name, input, options, PutFlags.run, pending);
     });
   }
 
@@ -140,8 +138,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return new Promise((resolve, reject) => {
       checkTimeout(options?.timeout);
       options?.signal?.throwIfAborted();
-      const make = (item: Item): Pending => new PendingPut(this.#calls, options?.id, item, resolve, reject);
-      const id = this.#send(name, input, options, flags, make);
+      const id = this.#send(name, input, options, flags, new PendingPut(this.#calls, resolve, reject));
       if (options?.signal !== undefined || options?.timeout !== undefined) {
         this.#calls.connection.watch(id, options, reject, `putting task '${name}'`);
       }
@@ -153,24 +150,27 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     input: unknown,
     options: PutOptions | undefined,
     flags: number,
-    pendingFor: (input: Item) => Pending,
+    pending: PendingPut | PendingRun,
   ): number {
     const { connection, handle } = this.where;
-    const item = encode(input, connection.codec, 'input');
     const extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
     connection.checkHandle(handle);
-    const id = connection.begin(pendingFor(item));
-    const index = connection.nameIndex(checkName(name));
-    const { link } = connection;
-    const start = link.begin(ToManager.PUT);
-    const { writer } = link;
-    writer.u32(id);
-    writer.u32(handle);
-    const refs = item instanceof Packed && item.proxies.length + item.jobs.length > 0;
-    writer.u8(flags | (extra === undefined ? 0 : PutFlags.options) | (refs ? PutFlags.refs : 0));
-    writer.u16(index);
-    if (extra !== undefined) writer.item(extra);
-    writer.item(item);
+    const index = connection.nameIndex(name);
+    const id = connection.begin(pending);
+    const start = connection.link.beginCall(ToManager.PUT, id, handle);
+    const { writer } = connection.link;
+    try {
+      const flagsAt = writer.length;
+      const given = flags | (extra === undefined ? 0 : PutFlags.options);
+      writer.u8(given);
+      writer.u16(index);
+      if (extra !== undefined) writer.item(extra);
+      if (options?.id !== undefined) pending.chose(options.id, encode(input, connection.codec, 'input'));
+      if (encodeTo(writer, input, connection.codec, 'input')) writer.patchU8(given | PutFlags.refs, flagsAt);
+    } catch (error) {
+      connection.abandon(start, id);
+      throw error;
+    }
     connection.finish(start, id);
     return id;
   }
@@ -192,11 +192,6 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError';
-}
-
-function checkName(name: string): string {
-  if (typeof name === 'string' && name !== '' && name.length <= 1000) return name;
-  throw new TypeError('the name of a task must be a string of 1 to 1,000 characters');
 }
 
 function putItems(options: PutOptions & WaitOptions, queue: string): Item | undefined {

@@ -48,6 +48,8 @@ export class TaskTaker {
   #reported = 0;
   #reportScheduled = false;
   #flushed = 0;
+  /** When a task last ended here. */
+  #active = 0;
   /** Calls that ask for a task, and whom they are for. */
   readonly #asking = new Map<number, (task: LeasedTask) => void>();
   #serving = false;
@@ -119,18 +121,22 @@ export class TaskTaker {
     for (const task of running) task.lose(reason);
   }
 
-  /** A task has ended here: completed, failed, or (`counts` false) given back. `ran` in ms. */
-  ended(task: Leased, ran: number, counts: boolean): void {
-    this.#running.delete(task.lease);
-    if (this.#running.size === 0) this.#restBeats();
-    if (!counts) return;
+  /** A task has been completed or failed here, at `now`, after `ran` ms. */
+  ended(task: Leased, ran: number, now: number): void {
+    this.returned(task);
     this.#measure(ran);
-    const now = performance.now();
+    this.#active = now;
     if (now - this.#flushed > FLUSH_EVERY) {
       this.#flushed = now;
       this.connection.link.flush();
     }
     if (this.#window.size > 0) this.#watchIdle();
+  }
+
+  /** A task is no longer run here. */
+  returned(task: Leased): void {
+    this.#running.delete(task.lease);
+    if (this.#beats !== undefined && this.#running.size === 0) this.#restBeats();
   }
 
   #arrived(task: Leased): void {
@@ -163,12 +169,13 @@ export class TaskTaker {
   /** The next task of the window that is still ours, now the caller's. */
   #next(): Leased | undefined {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
-      if (task.shared && this.#shared?.start() === false) {
+      const now = performance.now();
+      if (task.shared && this.#shared?.start(now) === false) {
         this.#size = 1;
         continue;
       }
       if (task.lost !== undefined) continue;
-      task.startedAt = performance.now();
+      task.startedAt = now;
       this.#running.set(task.lease, task);
       this.#started = task.lease;
       if (this.#size > 1) this.#reportStart();
@@ -271,13 +278,14 @@ export class TaskTaker {
     link.end(start);
   }
 
+  /** Un-started tasks must not wait for a loop that has stopped. */
   #watchIdle(): void {
-    if (this.#idle !== undefined) {
-      this.#idle.refresh();
-      return;
-    }
-    this.#idle = setTimeout(() => {
-      if (this.#window.size > 0 && this.#running.size === 0 && this.#asking.size === 0) this.giveBack();
+    this.#idle ??= setTimeout(() => {
+      this.#idle = undefined;
+      if (this.#window.size === 0) return;
+      const busy = this.#running.size > 0 || this.#asking.size > 0;
+      if (busy || performance.now() - this.#active < IDLE_GIVE_BACK) this.#watchIdle();
+      else this.giveBack();
     }, IDLE_GIVE_BACK).unref();
   }
 
@@ -329,8 +337,8 @@ function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = reader.u16();
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
-  const input = { chunk: reader.buffer, from: reader.position, to: reader.position + reader.left };
-  return new Leased(taker, lease, number, id, name, attempt, input, outputs);
+  const from = reader.position;
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, from + reader.left, outputs);
 }
 
 function outputsFrom(item: Item): Outputs {

@@ -3,10 +3,11 @@
  * which they ended, by count and by age, and never while something still needs them.
  */
 import { Deque } from './deque.ts';
+import { Numbered } from './numbered.ts';
 import { automaticNumber, type Task } from './task.ts';
 
 export class Records {
-  readonly #byNumber = new Map<number, Task>();
+  readonly #byNumber = new Numbered<Task>();
   readonly #byId = new Map<string, Task>();
   readonly #finished = new Deque<Task>();
   readonly #count: number;

@@ -69,6 +69,15 @@ export class Link {
     return this.writer.startFrame(kind);
   }
 
+  /** Starts a frame that begins with a call's number and a handle. */
+  beginCall(kind: number, call: number, handle: number): number {
+    if (!this.#scheduled && !this.#receiving) {
+      this.#scheduled = true;
+      process.nextTick(this.#flushSoon);
+    }
+    return this.writer.startCall(kind, call, handle);
+  }
+
   /** Ends the frame; one that the other side would refuse is dropped and thrown here. */
   end(start: number): void {
     const size = this.writer.endFrame(start) - 4;

@@ -48,7 +48,6 @@ async function run(orders: WorkerOrders): Promise<void> {
     const { concurrency, name, queue } = orders;
     await work(client.tasks(queue), tasks.handlers, { concurrency, name, signal: stop.signal });
     await tasks.teardown?.();
-    await client.close();
   } catch (error) {
     if (!stop.signal.aborted) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
     process.exit(1);

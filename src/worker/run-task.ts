@@ -1,5 +1,6 @@
 /** One task, run: its handler called, its outcome reported. */
-import { NonRetryableError, UnserializableError } from '../errors.ts';
+import { FrameTooLargeError, NonRetryableError, UnserializableError } from '../errors.ts';
+import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
 export interface Runner {
@@ -10,27 +11,44 @@ export interface Runner {
   onRefused(task: LeasedTask, error: unknown): void;
 }
 
-/** Never rejects. Resolves when the handler has ended; the report is then on its way. */
-export async function runTask(task: LeasedTask, runner: Runner): Promise<void> {
+/** Starts the task. Undefined where its handler has ended already; otherwise resolves when it has. Never rejects. */
+export function runTask(task: Leased, runner: Runner): Promise<void> | undefined {
   const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
-  let reported: Promise<void>;
   try {
     if (handler === undefined) throw unknownTask(task.name, runner.handlers);
     const result: unknown = handler(task.input, new Context(task, runner.name));
-    const output = isPromise(result) ? await result : result;
-    reported = task.complete(output);
+    if (isPromise(result)) return settle(task, result, runner);
+    complete(task, result, runner);
   } catch (error) {
-    reported = task.fail(error);
+    fail(task, error, runner);
   }
-  reported.catch((error: unknown) => {
-    // An output that cannot cross is the handler's failure: nothing was sent yet.
-    if (error instanceof UnserializableError) failWith(task, error, runner);
-    else runner.onRefused(task, error);
-  });
+  return undefined;
 }
 
-function failWith(task: LeasedTask, error: Error, runner: Runner): void {
-  task.fail(error, { retry: false }).catch((refused: unknown) => runner.onRefused(task, refused));
+async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<void> {
+  try {
+    complete(task, await result, runner);
+  } catch (error) {
+    fail(task, error, runner);
+  }
+}
+
+function complete(task: Leased, output: unknown, runner: Runner): void {
+  try {
+    task.finish(output, undefined, (error) => runner.onRefused(task, error));
+  } catch (error) {
+    // An output that cannot cross is the handler's failure: nothing was sent yet, and it would be the same again.
+    if (error instanceof UnserializableError || error instanceof FrameTooLargeError) fail(task, error, runner, true);
+    else runner.onRefused(task, error);
+  }
+}
+
+function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
+  try {
+    task.finishWith(error, final, undefined, (refused) => runner.onRefused(task, refused));
+  } catch (refused) {
+    runner.onRefused(task, refused);
+  }
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

@@ -2,6 +2,7 @@
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
 import { ConnectionLostError, LeaseLostError, ManagerGoneError } from '../errors.ts';
+import type { Leased } from '../proxy/leased-task.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { Handlers, LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
@@ -46,7 +47,8 @@ async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: Abor
       if (error instanceof ConnectionLostError && !(error instanceof ManagerGoneError)) continue;
       throw error;
     }
-    await runTask(task, runner);
+    const running = runTask(task as Leased, runner);
+    if (running !== undefined) await running;
   }
 }
 

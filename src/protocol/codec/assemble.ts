@@ -179,7 +179,7 @@ class Assembly {
   #error(tree: readonly unknown[]): Error {
     const kind = tree[1];
     const hidden: unknown = tree[2];
-    check(isCount(hidden), 'an error without properties');
+    check(isCount(hidden) && hidden <= tree.length / 2, 'an error without its properties');
     const fields = FIRST_PROPERTY + 2 * hidden;
     const find = (name: string): unknown => {
       for (let i = FIRST_PROPERTY; i < fields; i += 2) if (tree[i] === name) return tree[i + 1];

@@ -139,6 +139,13 @@ export function writeTree(tree: unknown, blobs: readonly Uint8Array[] = []): Uin
   return bytes;
 }
 
+/** The bytes of a plain tree in memory that the next call overwrites: copy them first. */
+export function shareTree(tree: unknown): Uint8Array {
+  const bytes = encoder.encodeSharedRef(tree);
+  if (bytes.length > KEPT) encoder = newEncoder();
+  return bytes;
+}
+
 /** A tree in which something stands for something else, and where in the bytes it ends. */
 export class MarkedTree {
   readonly tree: unknown;
