@@ -14,8 +14,10 @@ const LONGEST_DELAY = 0x7fff_ffff;
 /** Refuses a timeout that is no time. */
 export function checkTimeout(timeout: number | undefined, name = 'timeout'): void {
   if (timeout === undefined) return;
-  if (typeof timeout !== 'number') throw new TypeError(`${name} must be a number of milliseconds, not ${typeof timeout}`);
-  if (Number.isNaN(timeout) || timeout < 0) throw new RangeError(`${name} must be 0 or more milliseconds, not ${timeout}`);
+  if (typeof timeout !== 'number')
+    throw new TypeError(`${name} must be a number of milliseconds, not ${typeof timeout}`);
+  if (Number.isNaN(timeout) || timeout < 0)
+    throw new RangeError(`${name} must be 0 or more milliseconds, not ${timeout}`);
 }
 
 /**

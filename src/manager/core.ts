@@ -13,7 +13,8 @@ import { inspectTasks, inspectWorkers } from './inspect.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
-import type { Tasks, TaskDefaults } from './tasks/tasks.ts';
+import type { TaskDefaults } from './tasks/options.ts';
+import type { Tasks } from './tasks/tasks.ts';
 import { Vouchers } from './vouchers.ts';
 
 export interface CoreOptions {
@@ -109,10 +110,10 @@ export class ManagerCore {
     if (session.ended) return;
     this.sessions.delete(session.id);
     const boards = [...this.#boards];
-    const takers = boards.map((board) => board.sessionEnds(session));
+    const losing = boards.flatMap((board) => board.sessionEnds(session));
     session.end();
     this.vouchers.left(session, (how) => {
-      for (const lose of takers) lose?.(how);
+      for (const lose of losing) lose(how);
     });
   }
 
@@ -208,7 +209,7 @@ export class ManagerCore {
     this.#beatEvery = every;
     this.#beats = setInterval(() => {
       let leases = 0;
-      for (const board of this.#boards) leases += board.checkLeases();
+      for (const board of this.#boards) leases += board.takers.checkLeases();
       if (leases > 0) return;
       clearInterval(this.#beats);
       this.#beats = undefined;

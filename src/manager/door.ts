@@ -131,7 +131,9 @@ class Entrance {
     } catch (error) {
       // A frame that cannot be: this connection ends, the others do not notice.
       this.link.decoder.stop();
-      this.link.close(error instanceof QuartermasterError ? error : new ProtocolError('a malformed frame', { cause: error }));
+      this.link.close(
+        error instanceof QuartermasterError ? error : new ProtocolError('a malformed frame', { cause: error }),
+      );
     }
   }
 

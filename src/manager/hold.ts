@@ -16,8 +16,12 @@ export class Hold {
   #timer: NodeJS.Timeout | undefined;
   #over = false;
 
+  /** The handle that was held: what the session knows the object by otherwise. */
+  readonly handle: number;
+
   /** `timeout` in ms; 0 for none. */
-  constructor(object: SharedObject, session: Session, release: () => void, timeout: number) {
+  constructor(object: SharedObject, session: Session, handle: number, release: () => void, timeout: number) {
+    this.handle = handle;
     this.#object = object;
     this.#release = release;
     this.#timeout = timeout;

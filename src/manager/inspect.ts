@@ -18,7 +18,7 @@ export function inspectTasks(boards: Iterable<Tasks>, filter: Item): Item {
 export function inspectWorkers(manager: ManagerCore): Item {
   const workers: WorkerSummary[] = [];
   for (const board of manager.boards) {
-    for (const taker of board.takers()) {
+    for (const taker of board.takers.values()) {
       const { session } = taker;
       workers.push({
         name: taker.worker.name,
@@ -36,4 +36,3 @@ export function inspectWorkers(manager: ManagerCore): Item {
   }
   return encode(workers);
 }
-

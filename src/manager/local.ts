@@ -14,7 +14,9 @@ export function connectLocally(core: ManagerCore, frameBytes: number): Connectio
         session.frame(kind, reader);
       } catch (error) {
         link.decoder.stop();
-        link.close(error instanceof QuartermasterError ? error : new ProtocolError('a malformed frame', { cause: error }));
+        link.close(
+          error instanceof QuartermasterError ? error : new ProtocolError('a malformed frame', { cause: error }),
+        );
       }
     },
     turnEnded: () => session.turnEnded(),

@@ -14,7 +14,7 @@ import { Door } from './door.ts';
 import { newMutex, type NewMutex } from './gate.ts';
 import { connectLocally } from './local.ts';
 import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
-import type { TaskDefaults } from './tasks/tasks.ts';
+import type { TaskDefaults } from './tasks/options.ts';
 
 export const coreOf = Symbol('core');
 
@@ -45,7 +45,8 @@ export class Manager implements AsyncDisposable {
     this.#options = options;
     const { limits = {}, authKey } = options;
     this.#authKey = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
-    if (this.#authKey.length < 8) throw new RangeError('authKey must have at least 8 bytes; leave it out for a random one');
+    if (this.#authKey.length < 8)
+      throw new RangeError('authKey must have at least 8 bytes; leave it out for a random one');
     this.#medium = internals.medium ?? nodeIpc;
     this.#core = new ManagerCore({
       newMutex: internals.newMutex ?? newMutex,
@@ -76,16 +77,21 @@ export class Manager implements AsyncDisposable {
    * Lets other processes connect. The connection file (mode 0600) has what they need: the address and the auth key.
    * Keeps the process alive until `close()`.
    */
-  async listen(address: Address | undefined = this.#options.address): Promise<{ address: Address; connectionFile: string }> {
+  async listen(
+    address: Address | undefined = this.#options.address,
+  ): Promise<{ address: Address; connectionFile: string }> {
     if (this.#closing !== undefined) throw new Error('the manager has been closed');
     if (this.#listener !== undefined) throw new Error(`the manager listens at ${this.#listener.address} already`);
-    const directory = address === undefined || connectionFileFor(address) === undefined ? privateDirectory() : undefined;
+    const directory =
+      address === undefined || connectionFileFor(address) === undefined ? privateDirectory() : undefined;
     this.#directory = directory;
     const at = address ?? (directory as PrivateDirectory).address;
     process.once('exit', this.#cleanUp);
     try {
       const maxConnections = (this.#options.limits?.connections ?? 10_000) + SPARE_CONNECTIONS;
-      this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), { maxConnections });
+      this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), {
+        maxConnections,
+      });
       const file = directory?.connectionFile ?? (connectionFileFor(at) as string);
       writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
       this.#connectionFile = file;

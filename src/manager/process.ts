@@ -53,7 +53,9 @@ async function start(orders: ManagerOrders): Promise<void> {
     for (const module of modules) {
       const loaded = (await import(module)) as { default?: unknown };
       if (typeof loaded.default !== 'function') {
-        throw new TypeError(`${module} must default-export a function that is given the manager: export default (manager) => manager.register(…)`);
+        throw new TypeError(
+          `${module} must default-export a function that is given the manager: export default (manager) => manager.register(…)`,
+        );
       }
       await (loaded.default as (manager: Manager) => unknown)(manager);
     }

@@ -15,7 +15,8 @@ import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
 import { Lock } from './objects/lock.ts';
 import type { SharedObject } from './shared-object.ts';
-import { Tasks } from './tasks/tasks.ts';
+import type { Taker } from './tasks/taker.ts';
+import { refuseLease, Tasks } from './tasks/tasks.ts';
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -43,6 +44,8 @@ export class Session {
   readonly peer: Peer;
   readonly handles = new Map<number, Handle>();
   readonly parked = new Map<number, Call>();
+  /** By the handle of their queue. */
+  readonly takers = new Map<number, Taker>();
   /** What else ends with the session: guards. */
   readonly holdings = new Set<() => void>();
   /** Names of tasks by the client's index, and which of the manager's it has been told. */
@@ -77,35 +80,31 @@ export class Session {
 
   /** The helper gives back un-started tasks of this session. */
   giveBack(reader: Reader): void {
-    const { object } = this.#entry(reader.u32());
-    if (object instanceof Tasks) object.readGiveBack(this, reader);
+    const handle = reader.u32();
+    const leases: number[] = [];
+    for (let count = reader.u32(); count > 0; count--) leases.push(reader.u48());
+    const taker = this.takers.get(handle);
+    const object = this.handles.get(handle)?.object;
+    if (taker !== undefined && object instanceof Tasks) object.takers.gaveBack(taker, leases);
   }
 
   frame(kind: number, reader: Reader): void {
     if (this.ended) return;
     switch (kind) {
       case ToManager.PUT:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readPut(this, call, reader));
+      case ToManager.TAKE:
       case ToManager.COMPLETE:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readComplete(this, call, reader));
+      case ToManager.FAIL:
+      case ToManager.RELEASE:
+      case ToManager.EXTEND:
+      case ToManager.GRAPH:
+        return this.#taskCall(kind, reader);
       case ToManager.CALL:
         return this.#call(reader);
-      case ToManager.TAKE:
-        return this.#tasks(reader.u32(), reader, (tasks, call, handle) => tasks.readTake(this, call, handle, reader));
-      case ToManager.FAIL:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readFail(this, call, reader));
-      case ToManager.RELEASE:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readRelease(this, call, reader));
-      case ToManager.EXTEND:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readExtend(this, call, reader));
-      case ToManager.GRAPH:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readGraph(this, call, reader));
       case ToManager.STARTED:
-        return this.#tasks(-1, reader, (tasks) => tasks.readStarted(this, reader));
       case ToManager.PROGRESS:
-        return this.#tasks(-1, reader, (tasks) => tasks.readProgress(this, reader));
       case ToManager.WINDOW:
-        return this.#tasks(-1, reader, (tasks) => tasks.readWindow(this, reader));
+        return this.#taskNote(kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();
         this.taskNames[index] = this.manager.internName(reader.text());
@@ -138,7 +137,7 @@ export class Session {
     const waiting = this.#outbox;
     this.#outbox = [];
     for (const send of waiting) this.whenWritable(send);
-    for (const board of this.manager.boards) board.sessionWritable(this);
+    for (const board of this.manager.boards) board.takers.sessionWritable(this);
     if (this.#paused && !this.congested) {
       this.#paused = false;
       this.link.transport.resume();
@@ -252,19 +251,42 @@ export class Session {
     return entry;
   }
 
-  /** Frames of a task queue. `call` is what the frame began with; -1 stands for frames that are no calls. */
-  #tasks(call: number, reader: Reader, handler: (tasks: Tasks, call: number, handle: number) => void): void {
+  /** Frames of a task queue that are answered. What is wrong with one is the answer, unless it breaks the protocol. */
+  #taskCall(kind: number, reader: Reader): void {
+    const call = reader.u32();
     const handle = reader.u32();
     try {
       const { object, error, hold } = this.#entry(handle);
       if (object === undefined) throw error;
       if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
-      hold?.check();
-      handler(object, call, handle);
+      if (hold !== undefined) hold.check();
+      const held = hold !== undefined;
+      if (kind === ToManager.PUT) return object.readPut(this, call, held, reader);
+      if (kind === ToManager.GRAPH) return object.readGraph(this, call, reader);
+      if (kind === ToManager.TAKE) {
+        return object.readTake(this, call, object.takers.of(this, hold?.handle ?? handle), held, reader);
+      }
+      const taker = this.takers.get(handle);
+      if (taker === undefined) return refuseLease(this, call, reader.u48());
+      if (kind === ToManager.COMPLETE) object.readComplete(this, call, taker, reader);
+      else if (kind === ToManager.FAIL) object.readFail(this, call, taker, reader);
+      else if (kind === ToManager.RELEASE) object.readRelease(this, call, taker, reader);
+      else object.readExtend(this, call, taker, reader);
     } catch (error) {
-      if (call === -1 || error instanceof ProtocolError) throw error;
+      if (error instanceof ProtocolError) throw error;
       this.failed(call, error);
     }
+  }
+
+  /** Frames of a taker that are not answered. */
+  #taskNote(kind: number, reader: Reader): void {
+    const handle = reader.u32();
+    const taker = this.takers.get(handle);
+    const object = this.handles.get(handle)?.object;
+    if (taker === undefined || !(object instanceof Tasks)) return;
+    if (kind === ToManager.STARTED) taker.started = Math.max(taker.started, reader.u48());
+    else if (kind === ToManager.PROGRESS) object.readProgress(this, taker, reader);
+    else object.takers.resize(taker, reader.u16());
   }
 
   #open(reader: Reader): void {
@@ -328,7 +350,8 @@ export class Session {
 
   #hold(reader: Reader): void {
     const call = new Call(this, reader.u32(), false);
-    const { object, error } = this.#entry(reader.u32());
+    const handle = reader.u32();
+    const { object, error } = this.#entry(handle);
     const alias = reader.u32();
     const timeout = reader.f64();
     if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);
@@ -336,7 +359,7 @@ export class Session {
     call.park(() => {});
     void object.gate.acquire().then((release) => {
       if (call.over) return release();
-      const hold = new Hold(object, this, release, timeout);
+      const hold = new Hold(object, this, handle, release, timeout);
       this.handles.set(alias, { object, error: undefined, hold });
       call.answer();
     });
@@ -401,4 +424,3 @@ class Run {
     this.#nextNumber = number + 1;
   }
 }
-

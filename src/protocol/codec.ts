@@ -20,7 +20,16 @@ import { MarkedTree, readTree, shareTree, writeTree } from './codec/bytes.ts';
 import type { CodecContext } from './codec/context.ts';
 import { isPlain } from './codec/plain.ts';
 import { takeApart } from './codec/take-apart.ts';
-import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, type Scalar, Verbatim, type Writer } from './wire.ts';
+import {
+  type Item,
+  type JobRefInfo,
+  Packed,
+  type ProxyRef,
+  Reader,
+  type Scalar,
+  Verbatim,
+  type Writer,
+} from './wire.ts';
 
 export type { CodecContext } from './codec/context.ts';
 export { MAX_DEPTH } from './codec/form.ts';

@@ -448,7 +448,8 @@ export class Reader {
 
   scalar(): Scalar {
     const item = this.item();
-    if (typeof item === 'object' && item !== null) throw new ProtocolError('a message has a value where a scalar belongs');
+    if (typeof item === 'object' && item !== null)
+      throw new ProtocolError('a message has a value where a scalar belongs');
     return item;
   }
 

@@ -23,9 +23,7 @@ import { ValueProxy } from './value-proxy.ts';
 export const connectionOf = Symbol('connection');
 export const reach = Symbol('reach');
 
-type Shape<M> =
-  | { readonly [K in keyof M]: Handler }
-  | { readonly default: { readonly [K: string]: Handler } };
+type Shape<M> = { readonly [K in keyof M]: Handler } | { readonly default: { readonly [K: string]: Handler } };
 
 /** What a worker that this client spawns needs to connect. */
 export interface Reach {
@@ -180,7 +178,9 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     const handle = value instanceof BaseProxy ? value[where] : undefined;
     if (handle === undefined) return undefined;
     if (handle.connection !== this.#setup.connection) {
-      throw new UnserializableError('a proxy of another client cannot be sent through this one; ask this client for the object');
+      throw new UnserializableError(
+        'a proxy of another client cannot be sent through this one; ask this client for the object',
+      );
     }
     return { id: handle.handle, local: true, typeId: handle.typeId, name: handle.name };
   }

@@ -60,10 +60,15 @@ function resolve(target: string | undefined, options: ConnectOptions): { address
   }
   if (/^[a-z]+:/.test(given)) {
     if (options.authKey === undefined) {
-      throw new TypeError(`connecting to the address '${given}' needs the authKey option; a connection file has the key in it`);
+      throw new TypeError(
+        `connecting to the address '${given}' needs the authKey option; a connection file has the key in it`,
+      );
     }
     return { address: given, authKey: Buffer.from(options.authKey) };
   }
   const file = readConnectionFile(given);
-  return { address: file.address, authKey: options.authKey === undefined ? Buffer.from(file.authKey, 'base64') : Buffer.from(options.authKey) };
+  return {
+    address: file.address,
+    authKey: options.authKey === undefined ? Buffer.from(file.authKey, 'base64') : Buffer.from(options.authKey),
+  };
 }

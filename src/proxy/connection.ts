@@ -112,7 +112,9 @@ export class Connection extends EventEmitter {
   /** The object behind the handle ended with the session that it was opened in. */
   checkHandle(handle: number): void {
     if (handle !== 0 && !this.#openings.has(handle)) {
-      throw new ProxyDisposedError('the object ended with the connection on which it was made; make or ask for it again');
+      throw new ProxyDisposedError(
+        'the object ended with the connection on which it was made; make or ask for it again',
+      );
     }
   }
 
@@ -350,7 +352,8 @@ export class Connection extends EventEmitter {
       } catch (error) {
         const { code } = error as { code?: string };
         if (error instanceof ManagerGoneError) throw error;
-        if (this.#closed || code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS) throw gone('', error);
+        if (this.#closed || code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS)
+          throw gone('', error);
         await new Promise((resolve) => setTimeout(resolve, Math.random() * RECONNECT_FIRST_DELAY * 2 ** attempt));
       }
     }

@@ -47,15 +47,7 @@ class CustomProxy extends HoldableProxy {
   }
 }
 
-const own = new Set<string | symbol>([
-  'name',
-  'typeId',
-  'snapshot',
-  'dispose',
-  'withLock',
-  Symbol.asyncDispose,
-  where,
-]);
+const own = new Set<string | symbol>(['name', 'typeId', 'snapshot', 'dispose', 'withLock', Symbol.asyncDispose, where]);
 
 /** Names that are never methods of a shared object; asking for them makes no call. */
 const never = new Set<string | symbol>(['then', 'constructor', '__proto__', 'prototype', 'toJSON']);

@@ -57,7 +57,10 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
 
   /** Sets all of them at one moment. */
   async setMany(entries: Iterable<readonly [K, V]>, options?: GuardOptions): Promise<void> {
-    const items = Array.from(entries, ([key, value]): Item => [asKey(key), this.pack(value, `value of ${String(key)}`)]);
+    const items = Array.from(entries, ([key, value]): Item => [
+      asKey(key),
+      this.pack(value, `value of ${String(key)}`),
+    ]);
     await this.call('setMany', [items], undefined, options?.guard);
   }
 

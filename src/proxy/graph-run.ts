@@ -195,7 +195,9 @@ function outsideId(ref: JobRef, queue: string): string {
   if (!isJobRef(ref)) return ref.id;
   const target = ref[jobRef];
   if (target.queue !== undefined && target.queue !== queue) {
-    throw new UnknownJobError(`task '${target.id}' is in queue '${target.queue}', and the graph runs in '${queue}'`, [target.id]);
+    throw new UnknownJobError(`task '${target.id}' is in queue '${target.queue}', and the graph runs in '${queue}'`, [
+      target.id,
+    ]);
   }
   return target.id;
 }

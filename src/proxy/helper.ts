@@ -45,7 +45,9 @@ export class Helper {
     this.#worker.unref();
     // Without its helper the process beats from its main thread; nothing else is lost.
     this.#worker.on('error', () => {});
-    connection.on('reconnected', () => this.#tell({ session: connection.welcome.session, secret: connection.welcome.secret }));
+    connection.on('reconnected', () =>
+      this.#tell({ session: connection.welcome.session, secret: connection.welcome.secret }),
+    );
   }
 
   watch(handle: number, window: SharedWindow): void {

@@ -175,7 +175,8 @@ export class JobGraph<H = Handlers> {
     return this.#jobs.map(({ index, id, name, input, settings, keep }) => {
       const from = starts[index] as number;
       const count = (starts[index + 1] as number) - from;
-      const after = count === 0 ? none : Array.from({ length: count }, (_, at) => this.#at(nodes[from + at] as number).id);
+      const after =
+        count === 0 ? none : Array.from({ length: count }, (_, at) => this.#at(nodes[from + at] as number).id);
       const refs = edges.outside.get(index);
       const outside = refs === undefined ? none : [...refs.values()];
       return { id, name, input, after, outside, options: settings, keep, consumed: edges.consumed[index] === 1 };

@@ -123,7 +123,12 @@ export class Leased implements LeasedTask {
   }
 
   /** For the worker loop: `fail` without a promise. */
-  finishWith(error: unknown, final: boolean, resolve: (() => void) | undefined, reject: (error: unknown) => void): void {
+  finishWith(
+    error: unknown,
+    final: boolean,
+    resolve: (() => void) | undefined,
+    reject: (error: unknown) => void,
+  ): void {
     if (this.#lost !== undefined) throw lateError(this.#lost);
     const item = packError(error, this.#taker.connection.codec);
     const now = performance.now();
@@ -220,7 +225,9 @@ class PendingEnd extends Pending {
 }
 
 function lateError(lost: Error): Error {
-  return lost instanceof LeaseLostError ? lost : new LeaseLostError(`the lease has ended: ${lost.message}`, { cause: lost });
+  return lost instanceof LeaseLostError
+    ? lost
+    : new LeaseLostError(`the lease has ended: ${lost.message}`, { cause: lost });
 }
 
 /** What can be sent of an error: all of it, or, where it holds what cannot cross, its name, message and stack. */
@@ -228,7 +235,9 @@ function packError(error: unknown, context: CodecContext): Item {
   try {
     return encode(error, context, 'error');
   } catch (unserializable) {
-    const plain = new Error(error instanceof Error ? error.message : String(error), { cause: (unserializable as Error).message });
+    const plain = new Error(error instanceof Error ? error.message : String(error), {
+      cause: (unserializable as Error).message,
+    });
     if (error instanceof Error) {
       plain.name = error.name;
       if (error.stack !== undefined) plain.stack = error.stack;

@@ -73,7 +73,12 @@ export class LockProxy extends BaseProxy {
       sessionEnded: (error) => this.#sessionEnded(error),
       event: (event, item) => {
         if (event === 'lockBroken' && Array.isArray(item)) {
-          where.connection.emit('lockBroken', { lock: where.name, pid: item[0], name: item[1], token: this.#token(Number(item[2])) });
+          where.connection.emit('lockBroken', {
+            lock: where.name,
+            pid: item[0],
+            name: item[1],
+            token: this.#token(Number(item[2])),
+          });
         }
       },
     });

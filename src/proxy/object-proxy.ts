@@ -164,4 +164,3 @@ function grantOf(guard: LockGuard, connection: Connection): Grant {
   }
   return grant;
 }
-

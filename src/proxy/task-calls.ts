@@ -34,7 +34,9 @@ export class TaskCalls {
   async record(id: string): Promise<TaskRecord> {
     const record = await this.call('record', [id]);
     if (record === undefined) {
-      throw new UnknownTaskError(`task queue '${this.queue}' has no task '${id}': it was never put, or its record has gone by keepRecords`);
+      throw new UnknownTaskError(
+        `task queue '${this.queue}' has no task '${id}': it was never put, or its record has gone by keepRecords`,
+      );
     }
     return this.unpack(record) as TaskRecord;
   }

@@ -54,7 +54,9 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
   }
 
   progress(): AsyncIterable<unknown> {
-    return new EventStream((push) => this.#calls.follow('progress', [this.id], (item) => push(this.#calls.unpack(item))));
+    return new EventStream((push) =>
+      this.#calls.follow('progress', [this.id], (item) => push(this.#calls.unpack(item))),
+    );
   }
 
   /** For the parts of this library: the outcome has come. */

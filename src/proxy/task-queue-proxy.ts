@@ -41,14 +41,15 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   readonly #taker: TaskTaker;
   readonly #helper: HelperSource;
 
-  constructor(where: ObjectHandle, helper: HelperSource) {
+  /** `source`: whose taking side a held proxy shares. */
+  constructor(where: ObjectHandle, helper: HelperSource, source?: TaskTaker) {
     super(where);
     const { connection, handle, name } = where;
     this.#helper = helper;
     this.#calls = new TaskCalls(connection, handle, name ?? '');
-    this.#taker = new TaskTaker(connection, handle, helper);
+    this.#taker = source ?? new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
-    connection.listen(handle, this.#taker);
+    if (source === undefined) connection.listen(handle, this.#taker);
   }
 
   /**
@@ -81,9 +82,9 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): Stream<TaskHandle<OutputOf<H, N>>> {
     const { inFlight, signal, timeout, ...put } = options;
     const wait = { signal, timeout };
-    return new Stream(inputs, inFlight, (input) =>
-      this.#put(name, input, { ...put, ...wait }, 0),
-    ) as Stream<TaskHandle<OutputOf<H, N>>>;
+    return new Stream(inputs, inFlight, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
+      TaskHandle<OutputOf<H, N>>
+    >;
   }
 
   /** Puts a task and resolves with its output. Aborting, or the timeout, also cancels the task. */
@@ -107,12 +108,12 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   /** The next task, or undefined where none is ready: what a worker loops on. */
   getNowait(): Promise<LeasedTask | undefined> {
-    return this.#taker.getNowait();
+    return this.#taker.getNowait(this.where.handle);
   }
 
   /** The next task; waits for one. */
   get(options?: WaitOptions): Promise<LeasedTask> {
-    return this.#taker.get(options);
+    return this.#taker.get(this.where.handle, options);
   }
 
   /** A handle on any task of the queue, by its id. */
@@ -131,7 +132,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   }
 
   protected at(where: ObjectHandle): this {
-    return new TaskQueueProxy<H>(where, this.#helper) as this;
+    return new TaskQueueProxy<H>(where, this.#helper, this.#taker) as this;
   }
 
   #put(name: string, input: unknown, options: (PutOptions & WaitOptions) | undefined, flags: number): Promise<Handle> {

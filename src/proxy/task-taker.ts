@@ -26,8 +26,11 @@ const IDLE_GIVE_BACK = 5;
 const SHORT = 0.2;
 /** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
 const FLUSH_EVERY = 1;
-/** Weight of the newest duration in the running mean and variance. */
+/** Weight of the newest duration in the running mean and deviation. */
 const NEWEST = 0.1;
+/** A duration counts as no more than so many times the mean, and SHORTEST ms. */
+const OUTLIER = 8;
+const SHORTEST = 0.02;
 
 export class TaskTaker {
   readonly connection: Connection;
@@ -42,7 +45,7 @@ export class TaskTaker {
   #shared: SharedWindow | undefined;
   #size = 1;
   #mean = 0;
-  #variance = 0;
+  #deviation = 0;
   #ended = 0;
   #started = 0;
   #reported = 0;
@@ -65,14 +68,16 @@ export class TaskTaker {
     this.#leaseTimeout = connection.welcome.leaseTimeout;
   }
 
-  getNowait(): Promise<LeasedTask | undefined> {
+  /** `through`: the queue's handle, or that of a hold on it. */
+  getNowait(through: number): Promise<LeasedTask | undefined> {
     const task = this.#next();
-    return task === undefined ? this.#ask(true, undefined) : Promise.resolve(task);
+    return task === undefined ? this.#ask(through, true, undefined) : Promise.resolve(task);
   }
 
-  async get(wait?: WaitOptions): Promise<LeasedTask> {
+  async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
+    checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
-    return this.#next() ?? ((await this.#ask(false, wait)) as LeasedTask);
+    return this.#next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
   }
 
   /** Starts the helper now: this is a worker. */
@@ -185,18 +190,15 @@ export class TaskTaker {
     return undefined;
   }
 
-  #ask(nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
+  #ask(through: number, nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
     return new Promise((resolve, reject) => {
-      checkTimeout(wait?.timeout);
-      this.connection.checkHandle(this.handle);
+      this.connection.checkHandle(through);
       let id = 0;
       const ask = (): void => {
         id = this.connection.begin(new PendingTake(answered, failed));
         this.#asking.set(id, resolve);
         const { link } = this.connection;
-        const start = link.begin(ToManager.TAKE);
-        link.writer.u32(id);
-        link.writer.u32(this.handle);
+        const start = link.beginCall(ToManager.TAKE, id, through);
         link.writer.u8(nowait ? 1 : 0);
         link.writer.u16(this.#size);
         this.connection.finish(start, id);
@@ -218,16 +220,17 @@ export class TaskTaker {
     });
   }
 
+  /** A stroke of bad luck (a preempted process) counts as a few tasks' worth, no more: what is long stays long. */
   #measure(ran: number): void {
-    const off = ran - this.#mean;
-    if (this.#ended++ === 0) {
-      this.#mean = ran;
+    const counts = this.#ended++ === 0 ? ran : Math.min(ran, OUTLIER * this.#mean + SHORTEST);
+    const off = counts - this.#mean;
+    if (this.#ended === 1) {
+      this.#mean = counts;
     } else {
       this.#mean += NEWEST * off;
-      this.#variance = (1 - NEWEST) * (this.#variance + NEWEST * off * off);
+      this.#deviation += NEWEST * (Math.abs(off) - this.#deviation);
     }
-    const spread = this.#mean + 2 * Math.sqrt(this.#variance);
-    const fits = Math.max(1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / spread)));
+    const fits = Math.max(1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / (this.#mean + this.#deviation))));
     if (fits === this.#size || (fits > 1 && fits > this.#size / 1.5 && fits < this.#size * 1.5)) return;
     if (fits > 1 && this.#ended < 8) return;
     this.#resize(fits);
@@ -343,6 +346,7 @@ function readTask(taker: TaskTaker, reader: Reader): Leased {
 
 function outputsFrom(item: Item): Outputs {
   const outputs = new Map<string, Item>();
-  if (Array.isArray(item)) for (let i = 0; i + 1 < item.length; i += 2) outputs.set(String(item[i]), item[i + 1] as Item);
+  if (Array.isArray(item))
+    for (let i = 0; i + 1 < item.length; i += 2) outputs.set(String(item[i]), item[i + 1] as Item);
   return outputs;
 }

@@ -40,16 +40,6 @@ export interface TaskSpec {
   readonly after: readonly Task[] | undefined;
 }
 
-/** The end of a lease as its holder reports it. */
-export interface LeaseEnd {
-  readonly holder: Holder;
-  readonly lease: number;
-  /** The task's number. */
-  readonly number: number;
-  /** As the worker measured it, in tenths of a millisecond; NEVER where it did not. */
-  readonly ranFor: number;
-}
-
 /** What became of a call that speaks for a lease. */
 export type LeaseAnswer = 'done' | 'repeated' | 'lost';
 
@@ -67,7 +57,9 @@ export class TaskQueue {
     this.#limits = limits;
     this.#nextLease = nextLease;
     this.#decide = decide;
-    this.records = new Records(limits.keepRecords);
+    this.records = new Records(limits.keepRecords, (task) => {
+      this.#counts[task.state] = this.count(task.state) - 1;
+    });
   }
 
   /** Tasks that can be taken now. */
@@ -90,9 +82,7 @@ export class TaskQueue {
 
   /** Whether a task with so many bytes of input can be put without waiting. */
   hasRoom(bytes: number): boolean {
-    return (
-      this.pending < this.#limits.maxSize && (this.#bytes === 0 || this.#bytes + bytes <= this.#limits.maxBytes)
-    );
+    return this.pending < this.#limits.maxSize && (this.#bytes === 0 || this.#bytes + bytes <= this.#limits.maxBytes);
   }
 
   put(spec: TaskSpec, now: number, origin?: unknown, call = 0, run?: unknown): Task {
@@ -148,13 +138,22 @@ export class TaskQueue {
     return task;
   }
 
-  complete(end: LeaseEnd, output: unknown, bytesOut: number, now: number): LeaseAnswer {
-    const task = end.holder.leases.get(end.lease);
-    if (task === undefined) return this.#endedBefore(end);
+  /** `ranFor`: as the worker measured it, in tenths of a millisecond; NEVER where it did not. */
+  complete(
+    holder: Holder,
+    lease: number,
+    number: number,
+    ranFor: number,
+    output: unknown,
+    bytesOut: number,
+    now: number,
+  ): LeaseAnswer {
+    const task = holder.leases.get(lease);
+    if (task === undefined) return this.#endedBefore(number, lease);
     this.#endLease(task);
     task.attempt++;
-    task.endedBy = end.lease;
-    if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
+    task.endedBy = lease;
+    if (ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - ranFor);
     task.output = output;
     task.bytesOut = bytesOut;
     dropInput(task);
@@ -163,13 +162,21 @@ export class TaskQueue {
     return 'done';
   }
 
-  fail(end: LeaseEnd, failure: Failure, final: boolean, now: number): LeaseAnswer {
-    const task = end.holder.leases.get(end.lease);
-    if (task === undefined) return this.#endedBefore(end);
+  fail(
+    holder: Holder,
+    lease: number,
+    number: number,
+    ranFor: number,
+    failure: Failure,
+    final: boolean,
+    now: number,
+  ): LeaseAnswer {
+    const task = holder.leases.get(lease);
+    if (task === undefined) return this.#endedBefore(number, lease);
     this.#endLease(task);
     task.attempt++;
-    task.endedBy = end.lease;
-    if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
+    task.endedBy = lease;
+    if (ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - ranFor);
     if (!final && task.failures < task.retries) {
       task.failures++;
       this.#requeue(task, `attempt ${task.attempt} failed: ${failure.message}`, now);
@@ -247,11 +254,17 @@ export class TaskQueue {
       counts[task.state] = (counts[task.state] as number) + 1;
       const held = task.holder?.leases.get(task.lease) === task;
       check(task.state === State.leased ? held : task.lease === 0, `${task.key}: its lease does not fit its state`);
-      check(task.waiting > 0 === (task.state === State.blocked), `${task.key}: waits for ${task.waiting} while it is ${stateNames[task.state]}`);
+      check(
+        task.waiting > 0 === (task.state === State.blocked),
+        `${task.key}: waits for ${task.waiting} while it is ${stateNames[task.state]}`,
+      );
       if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
     }
     for (const state of [State.blocked, State.ready, State.leased]) {
-      check(counts[state] === this.count(state), `${this.count(state)} counted as ${stateNames[state]}, found ${counts[state]}`);
+      check(
+        counts[state] === this.count(state),
+        `${this.count(state)} counted as ${stateNames[state]}, found ${counts[state]}`,
+      );
     }
     check(bytes === this.#bytes, `${this.#bytes} bytes counted, found ${bytes}`);
     check([...this.#ready].length === this.count(State.ready), 'the ready index and the records disagree');
@@ -285,8 +298,8 @@ export class TaskQueue {
   }
 
   /** A repeated complete gets the same answer while the record is kept. */
-  #endedBefore(end: LeaseEnd): LeaseAnswer {
-    return this.records.byNumber(end.number)?.endedBy === end.lease ? 'repeated' : 'lost';
+  #endedBefore(number: number, lease: number): LeaseAnswer {
+    return this.records.byNumber(number)?.endedBy === lease ? 'repeated' : 'lost';
   }
 
   #settle(task: Task, state: State, now: number): void {

@@ -14,7 +14,10 @@ export class Records {
   /** Tenths of a millisecond. */
   readonly #age: number;
 
-  constructor(keep: { count: number; age: number }) {
+  readonly #forgotten: (task: Task) => void;
+
+  constructor(keep: { count: number; age: number }, forgotten: (task: Task) => void) {
+    this.#forgotten = forgotten;
     this.#count = keep.count;
     this.#age = keep.age * 10;
   }
@@ -71,6 +74,7 @@ export class Records {
 
   #forget(task: Task): void {
     this.#byNumber.delete(task.number);
+    this.#forgotten(task);
     if (task.id !== undefined) this.#byId.delete(task.id);
   }
 }

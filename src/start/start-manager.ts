@@ -70,7 +70,9 @@ function firstReport(child: ChildProcess, pipe: Socket): Promise<ManagerReport> 
       child.kill('SIGKILL');
       reject(error);
     };
-    child.once('error', (error) => reject(new ManagerGoneError('the manager process could not be started', { cause: error })));
+    child.once('error', (error) =>
+      reject(new ManagerGoneError('the manager process could not be started', { cause: error })),
+    );
     const exited = (code: number | null, signal: string | null): void =>
       failed(new ManagerGoneError(`the manager process ended before it was ready (${signal ?? `exit code ${code}`})`));
     child.once('exit', exited);

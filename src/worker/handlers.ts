@@ -21,10 +21,13 @@ export async function loadTasks(url: string): Promise<TasksModule> {
 /** Refuses what are no handlers. */
 export function checkHandlers(handlers: unknown, from: string): Handlers {
   if (typeof handlers !== 'object' || handlers === null) {
-    throw new TypeError(`${from} must default-export its handlers: export default defineTasks({ name: (input) => output })`);
+    throw new TypeError(
+      `${from} must default-export its handlers: export default defineTasks({ name: (input) => output })`,
+    );
   }
   for (const [name, handler] of Object.entries(handlers)) {
-    if (typeof handler !== 'function') throw new TypeError(`handler '${name}' of ${from} is a ${typeof handler}, not a function`);
+    if (typeof handler !== 'function')
+      throw new TypeError(`handler '${name}' of ${from} is a ${typeof handler}, not a function`);
   }
   return handlers as Handlers;
 }

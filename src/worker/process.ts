@@ -7,7 +7,14 @@ import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
-import { CONTROL_PIPE, type DrainOrder, PARENT_PIPE, readLines, type WorkerOrders, type WorkerReport } from './orders.ts';
+import {
+  CONTROL_PIPE,
+  type DrainOrder,
+  PARENT_PIPE,
+  readLines,
+  type WorkerOrders,
+  type WorkerReport,
+} from './orders.ts';
 import { work } from './work.ts';
 
 const stop = new AbortController();

@@ -29,7 +29,9 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   const source = queue[taker];
   source.prepare();
   try {
-    await Promise.all(Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal)));
+    await Promise.all(
+      Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal)),
+    );
   } finally {
     source.giveBack();
   }
@@ -58,6 +60,10 @@ function isAborted(signal: AbortSignal | undefined): boolean {
 
 /** A lease that was lost is the manager's decision, and told to the handler by its signal. */
 function onRefused(task: LeasedTask, error: unknown): void {
-  if (error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError) return;
-  process.emitWarning(`the outcome of task '${task.id}' (${task.name}) was not recorded: ${String(error)}`, 'QuartermasterWarning');
+  if (error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError)
+    return;
+  process.emitWarning(
+    `the outcome of task '${task.id}' (${task.name}) was not recorded: ${String(error)}`,
+    'QuartermasterWarning',
+  );
 }

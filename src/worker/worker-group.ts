@@ -60,7 +60,12 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   /** The manager has lost the worker, or has not heard it for too long. */
   readonly #endSilent = (ticket: unknown): void => this.#children.get(String(ticket))?.kill();
 
-  constructor(connection: Connection, orders: Omit<WorkerOrders, 'name' | 'ticket'>, settings: ChildSettings, count: number) {
+  constructor(
+    connection: Connection,
+    orders: Omit<WorkerOrders, 'name' | 'ticket'>,
+    settings: ChildSettings,
+    count: number,
+  ) {
     super();
     this.#connection = connection;
     this.#orders = orders;
@@ -157,10 +162,13 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
       this.emit('broken', failure);
       return;
     }
-    const restart = setTimeout(() => {
-      this.#restarts.delete(restart);
-      this.#spawn();
-    }, RESTART_DELAY * 2 ** (this.#failures - 1)).unref();
+    const restart = setTimeout(
+      () => {
+        this.#restarts.delete(restart);
+        this.#spawn();
+      },
+      RESTART_DELAY * 2 ** (this.#failures - 1),
+    ).unref();
     this.#restarts.add(restart);
   }
 

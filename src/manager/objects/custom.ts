@@ -28,13 +28,22 @@ export type CustomFactory = ((...args: any[]) => object) | (new (...args: any[])
 
 /** Names that a proxy has of its own. */
 const reserved = new Set(['name', 'typeId', 'snapshot', 'dispose', 'withLock']);
-const never = new Set(['constructor', 'then', '__proto__', 'prototype', ...Object.getOwnPropertyNames(Object.prototype)]);
+const never = new Set([
+  'constructor',
+  'then',
+  '__proto__',
+  'prototype',
+  ...Object.getOwnPropertyNames(Object.prototype),
+]);
 
 export function customType(typeId: string, factory: CustomFactory, options: RegisterOptions = {}): Registered {
-  if (typeof typeId !== 'string' || typeId === '') throw new TypeError('the id of a type must be a string that is not empty');
-  if (typeof factory !== 'function') throw new TypeError(`the factory of type '${typeId}' must be a function or a class`);
+  if (typeof typeId !== 'string' || typeId === '')
+    throw new TypeError('the id of a type must be a string that is not empty');
+  if (typeof factory !== 'function')
+    throw new TypeError(`the factory of type '${typeId}' must be a function or a class`);
   for (const name of options.methods ?? []) checkName(typeId, name);
-  if (isClass(factory)) for (const name of declared(factory.prototype as object).keys()) checkName(typeId, name, options);
+  if (isClass(factory))
+    for (const name of declared(factory.prototype as object).keys()) checkName(typeId, name, options);
   const returnsProxy = new Set(options.returnsProxy ?? []);
   return {
     type: typeOf(typeId),
@@ -85,7 +94,9 @@ class Custom extends SharedObject {
     const method = typeof name === 'string' ? this.#methods.get(name) : undefined;
     if (method === undefined) {
       const exposed = [...this.#methods.keys()].join(', ');
-      throw new UnknownMethodError(`${this.title} exposes no method '${String(name)}'; it exposes ${exposed || 'none'}`);
+      throw new UnknownMethodError(
+        `${this.title} exposes no method '${String(name)}'; it exposes ${exposed || 'none'}`,
+      );
     }
     const values = listOf(args, 'args').map((arg) => decode(arg));
     let result: unknown;
@@ -94,18 +105,25 @@ class Custom extends SharedObject {
     } catch (error) {
       throw new WireError(encodeError(error));
     }
-    if (this.#returnsProxy.has(name as string)) return result === undefined || result === null ? result : this.#proxyOf(result);
+    if (this.#returnsProxy.has(name as string))
+      return result === undefined || result === null ? result : this.#proxyOf(result);
     return encode(result, {}, `result of ${String(name)}()`);
   }
 
   /** The public data of the object. */
   snapshot(): Answer {
-    return encode(Object.fromEntries(Object.entries(this.#object).filter(([, value]) => typeof value !== 'function')), {}, 'snapshot');
+    return encode(
+      Object.fromEntries(Object.entries(this.#object).filter(([, value]) => typeof value !== 'function')),
+      {},
+      'snapshot',
+    );
   }
 
   #proxyOf(value: unknown): Packed {
     if (typeof value !== 'object' || value === null) {
-      throw new TypeError(`a method of ${this.title} that returns proxies returned ${String(value)}, which is no object`);
+      throw new TypeError(
+        `a method of ${this.title} that returns proxies returned ${String(value)}, which is no object`,
+      );
     }
     const typeId = `${this.type.typeId}.${value.constructor.name}`;
     const object = this.#manager.wrap((id) => {
@@ -142,7 +160,8 @@ function allowed(typeId: string, object: object, { methods }: RegisterOptions): 
   return new Map(
     methods.map((name) => {
       const method = all.get(name);
-      if (method === undefined) throw new TypeError(`type '${typeId}' names a method '${name}' that its objects do not have`);
+      if (method === undefined)
+        throw new TypeError(`type '${typeId}' names a method '${name}' that its objects do not have`);
       return [name, method];
     }),
   );
@@ -151,7 +170,11 @@ function allowed(typeId: string, object: object, { methods }: RegisterOptions): 
 /** The methods that the object itself and its classes declare, up to but not including Object. */
 function declared(object: object): Map<string, (...args: unknown[]) => unknown> {
   const found = new Map<string, (...args: unknown[]) => unknown>();
-  for (let at: object | null = object; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+  for (
+    let at: object | null = object;
+    at !== null && at !== Object.prototype;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
     for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
       if (typeof property.value !== 'function' || name.startsWith('_') || never.has(name) || found.has(name)) continue;
       found.set(name, property.value as (...args: unknown[]) => unknown);
@@ -163,7 +186,9 @@ function declared(object: object): Map<string, (...args: unknown[]) => unknown> 
 function checkName(typeId: string, name: string, options?: RegisterOptions): void {
   if (options?.methods !== undefined && !options.methods.includes(name)) return;
   if (reserved.has(name)) {
-    throw new TypeError(`type '${typeId}' has a method '${name}', which every proxy has for itself; give it another name, or leave it out of 'methods'`);
+    throw new TypeError(
+      `type '${typeId}' has a method '${name}', which every proxy has for itself; give it another name, or leave it out of 'methods'`,
+    );
   }
   if (never.has(name) || name.startsWith('_')) throw new TypeError(`type '${typeId}' cannot expose a method '${name}'`);
 }

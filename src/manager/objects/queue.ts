@@ -234,14 +234,17 @@ export class Queue extends SharedObject {
     this.#checkOpen();
     const rank = priority === undefined ? 0 : numberOf(priority, 'priority');
     if (values.length > this.#maxSize) {
-      throw new RangeError(`${values.length} items can never be in ${this.title} at once: its maxSize is ${this.#maxSize}`);
+      throw new RangeError(
+        `${values.length} items can never be in ${this.title} at once: its maxSize is ${this.#maxSize}`,
+      );
     }
     if (this.#putters.size === 0 && this.#hasRoom(values.length)) {
       this.#add(values, rank);
       this.served();
       return undefined;
     }
-    if (!wait) throw new QueueFullError(`${this.title} is full: it holds ${this.#items.size} of ${this.#maxSize} items`);
+    if (!wait)
+      throw new QueueFullError(`${this.title} is full: it holds ${this.#items.size} of ${this.#maxSize} items`);
     if (call.held) throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
     return call.park(this.#leaving(this.#putters.add({ call, values, priority: rank })));
   }

@@ -6,7 +6,8 @@ import { automaticNumber } from '../../queue/task.ts';
 import { countOf, listOf, numberOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 
-interface Options {
+/** Options of a put. */
+export interface PutOptionItems {
   readonly id?: string | undefined;
   readonly priority?: number | undefined;
   readonly after?: readonly string[] | undefined;
@@ -14,15 +15,16 @@ interface Options {
   readonly atMostOnce?: boolean | undefined;
 }
 
-export interface PutSpec extends Options {
+export interface PutSpec {
   readonly session: Session;
   readonly call: number;
   readonly name: string;
   /** Bytes of an item, or packed where it names proxies or jobs. */
   readonly input: unknown;
   readonly bytesIn: number;
-  /** Only the outcome is wanted. */
-  readonly run: boolean;
+  /** PutFlags */
+  readonly flags: number;
+  readonly options: PutOptionItems;
 }
 
 /** One job of a graph as it was submitted. */
@@ -34,14 +36,14 @@ export interface GraphJob {
   readonly after: readonly string[];
   /** Ids of tasks outside of it. */
   readonly outside: readonly string[];
-  readonly options: Options;
+  readonly options: PutOptionItems;
   /** Somebody wants its output when the run has ended. */
   readonly keep: boolean;
 }
 
-export function putOptions(item: Item): Options {
+export function putOptions(item: Item): PutOptionItems {
   const list = listOf(item, 'options');
-  const options: { -readonly [K in keyof Options]: Options[K] } = {};
+  const options: { -readonly [K in keyof PutOptionItems]: PutOptionItems[K] } = {};
   for (let i = 0; i + 1 < list.length; i += 2) {
     const value = list[i + 1] as Item;
     switch (list[i]) {

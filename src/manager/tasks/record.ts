@@ -44,7 +44,12 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
     history.push({ at: time(change.at), from: name(change.from), to: name(change.to), why: change.why });
   }
   if (task.startedAt !== NEVER) {
-    history.push({ at: time(task.startedAt), from: 'ready', to: 'leased', why: `attempt ${Math.max(1, task.attempt)}` });
+    history.push({
+      at: time(task.startedAt),
+      from: 'ready',
+      to: 'leased',
+      why: `attempt ${Math.max(1, task.attempt)}`,
+    });
   }
   if (task.finished) {
     const from = task.startedAt === NEVER ? (blocked && task.readyAt === NEVER ? 'blocked' : 'ready') : 'leased';

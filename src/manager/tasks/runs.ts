@@ -160,7 +160,8 @@ function checkedOrder(jobs: readonly GraphJob[]): number[] {
   jobs.forEach((job, at) => {
     for (const before of job.after) {
       const from = index.get(before);
-      if (from === undefined) throw new UnknownJobError(`job '${job.id}' comes after '${before}', which is not in the graph`, [before]);
+      if (from === undefined)
+        throw new UnknownJobError(`job '${job.id}' comes after '${before}', which is not in the graph`, [before]);
       graph.addEdge(from, at);
     }
   });

@@ -1,0 +1,100 @@
+/** Who hears of a task's end: whoever put it, without asking; whoever asks; and whoever follows its progress. */
+import { Outcome, ToClient } from '../../protocol/messages.ts';
+import type { Item } from '../../protocol/wire.ts';
+import type { Records } from '../../queue/records.ts';
+import { type Failure, State, type Task } from '../../queue/task.ts';
+import type { Call } from '../call.ts';
+import type { Session } from '../session.ts';
+import { WaitList } from '../wait-list.ts';
+import { failureItem, writePayload } from './payload.ts';
+
+type Watcher = (task: Task) => void;
+
+export class Outcomes {
+  readonly #records: Records;
+  readonly #watchers = new Map<Task, WaitList<Watcher>>();
+  readonly #followers = new Map<Task, WaitList<Call>>();
+
+  constructor(records: Records) {
+    this.#records = records;
+  }
+
+  /** Tells its putter and all watchers. */
+  settled(task: Task): void {
+    const session = task.origin as Session | undefined;
+    if (session !== undefined) {
+      task.origin = undefined;
+      if (session.congested) session.whenWritable(() => this.#deliver(task, session));
+      else this.#deliver(task, session);
+    }
+    const watchers = this.#watchers.get(task);
+    if (watchers === undefined) return;
+    this.#watchers.delete(task);
+    for (let tell = watchers.shift(); tell; tell = watchers.shift()) tell(task);
+  }
+
+  /** Calls `tell` once the task has ended; its record stays until then. The function returned stops watching. */
+  watch(task: Task, tell: Watcher): () => void {
+    if (task.finished) {
+      tell(task);
+      return () => {};
+    }
+    const list = this.#watchers.get(task) ?? new WaitList<Watcher>();
+    this.#watchers.set(task, list);
+    this.#records.pin(task);
+    const leave = list.add((ended) => {
+      tell(ended);
+      this.#records.unpin(ended);
+    });
+    return () => {
+      if (!leave()) return;
+      this.#records.unpin(task);
+      if (list.size === 0) this.#watchers.delete(task);
+    };
+  }
+
+  /** `call` hears of the task's progress until it ends. */
+  follow(task: Task, call: Call): () => void {
+    const list = this.#followers.get(task) ?? new WaitList<Call>();
+    this.#followers.set(task, list);
+    const leave = list.add(call);
+    const unwatch = this.watch(task, () => {
+      leave();
+      this.#followers.delete(task);
+      call.answer();
+    });
+    return () => {
+      leave();
+      if (list.size === 0) this.#followers.delete(task);
+      unwatch();
+    };
+  }
+
+  progressed(task: Task, value: Item): void {
+    const calls = this.#followers.get(task);
+    if (calls === undefined) return;
+    for (const call of calls) if (!call.session.congested) call.report(value);
+  }
+
+  /** Sends the outcome as the answer to the put `call`. */
+  send(task: Task, session: Session, call: number): void {
+    if (session.ended) return;
+    const { link } = session;
+    const { writer } = link;
+    const start = link.begin(ToClient.OUTCOME);
+    writer.u32(call);
+    if (task.state === State.succeeded) {
+      writer.u8(Outcome.succeeded);
+      writePayload(writer, task.output);
+    } else {
+      writer.u8(Outcome.failed);
+      writer.item(failureItem(task.failure as Failure));
+    }
+    link.end(start);
+  }
+
+  #deliver(task: Task, session: Session): void {
+    this.send(task, session, task.call);
+    this.#records.unpin(task);
+  }
+}

@@ -1,0 +1,72 @@
+/** Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, or packed where they name proxies or jobs. */
+import { errorItem } from '../../protocol/errors.ts';
+import { Outcome } from '../../protocol/messages.ts';
+import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
+import { type Failure, State, type Task } from '../../queue/task.ts';
+import { same } from '../arguments.ts';
+import type { ProcessEnd } from '../vouchers.ts';
+import type { WorkerInfo } from './taker.ts';
+
+export function writePayload(writer: Writer, payload: unknown): void {
+  if (payload instanceof Packed) writer.item(payload);
+  else writer.verbatim(payload as string | Uint8Array);
+}
+
+export function payloadItem(payload: unknown): Item {
+  if (payload === undefined) return undefined;
+  return payload instanceof Packed ? payload : new Verbatim(payload as string | Uint8Array);
+}
+
+/** What a task keeps of an item: its bytes, or itself where proxies or jobs are named in it. */
+export function payloadFrom(item: Item): { input: unknown; bytesIn: number } {
+  if (item instanceof Packed && item.proxies.length + item.jobs.length > 0) {
+    return { input: item, bytesIn: item.bytes.length };
+  }
+  const writer = new Writer();
+  writer.item(item);
+  const bytes = writer.take();
+  return { input: new Reader(bytes).rest(), bytesIn: bytes.length };
+}
+
+export function sameInput(a: unknown, b: unknown): boolean {
+  if (typeof a === 'string' || typeof b === 'string') return a === b;
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;
+  return a instanceof Packed && b instanceof Packed && same(a, b);
+}
+
+export function failureItem(failure: Failure): Item {
+  const cause = failure.ancestor === undefined ? (failure.cause as Item) : failureItem(failure.ancestor);
+  return errorItem(failure.code, failure.message, failure.fields, cause);
+}
+
+export function outcomeItem(task: Task): Item {
+  return task.state === State.succeeded
+    ? [Outcome.succeeded, payloadItem(task.output)]
+    : [Outcome.failed, failureItem(task.failure as Failure)];
+}
+
+/** The worker's process has ended. */
+export function lost(task: Task, worker: WorkerInfo, { exitCode, signal }: ProcessEnd): Failure {
+  const how = signal !== undefined ? ` by ${signal}` : exitCode !== undefined ? ` with exit code ${exitCode}` : '';
+  return {
+    code: 'QM_WORKER_LOST',
+    message: `worker ${worker.name} (pid ${worker.pid}) ended${how} while it ran task '${task.key}' (${task.name})`,
+    fields: ['pid', worker.pid, 'exitCode', exitCode, 'signal', signal],
+    cause: undefined,
+  };
+}
+
+/** The worker has not been heard for too long. `timeout` in ms. */
+export function silent(task: Task, worker: WorkerInfo, timeout: number): Failure {
+  return {
+    code: 'QM_WORKER_LOST',
+    message: `worker ${worker.name} (pid ${worker.pid}) was silent for more than ${timeout} ms while it held task '${task.key}'`,
+    fields: ['pid', worker.pid],
+    cause: undefined,
+  };
+}
+
+export function cancelled(task: Task, reason: Item): Failure {
+  const why = typeof reason === 'string' ? `: ${reason}` : '';
+  return { code: 'QM_TASK_CANCELLED', message: `task '${task.key}' was cancelled${why}`, fields: [], cause: undefined };
+}

@@ -1,0 +1,211 @@
+/**
+ * Who gets what: tasks to those who ask, windows filled, leases watched, and all of it taken back when a session ends.
+ *
+ * Those who wait in `get()` come first, in their order; then whoever has room in its window, in turn.
+ */
+import { DeadlockError } from '../../errors.ts';
+import { TaskFlags, ToClient } from '../../protocol/messages.ts';
+import { Packed } from '../../protocol/wire.ts';
+import type { TaskQueue } from '../../queue/queue.ts';
+import type { Task } from '../../queue/task.ts';
+import { Call } from '../call.ts';
+import type { ManagerCore } from '../core.ts';
+import type { Session } from '../session.ts';
+import type { SharedObject } from '../shared-object.ts';
+import type { ProcessEnd } from '../vouchers.ts';
+import { WaitList } from '../wait-list.ts';
+import { lost, payloadItem, silent, writePayload } from './payload.ts';
+import { Taker } from './taker.ts';
+
+interface Wait {
+  readonly call: Call;
+  readonly taker: Taker;
+}
+
+export class Takers {
+  readonly #board: SharedObject;
+  readonly #manager: ManagerCore;
+  readonly #queue: TaskQueue;
+  readonly #leaseTimeout: number;
+  readonly #all = new Set<Taker>();
+  /** Takers with room in their windows. */
+  readonly #hungry = new Set<Taker>();
+  readonly #waits = new WaitList<Wait>();
+
+  constructor(board: SharedObject, manager: ManagerCore, queue: TaskQueue, leaseTimeout: number) {
+    this.#board = board;
+    this.#manager = manager;
+    this.#queue = queue;
+    this.#leaseTimeout = leaseTimeout;
+  }
+
+  values(): IterableIterator<Taker> {
+    return this.#all.values();
+  }
+
+  /** The taker behind a handle of the session, made at its first take. */
+  of(session: Session, handle: number): Taker {
+    let taker = session.takers.get(handle);
+    if (taker === undefined) {
+      taker = new Taker(session, handle);
+      session.takers.set(handle, taker);
+      this.#all.add(taker);
+      if (this.#leaseTimeout !== this.#manager.taskDefaults.leaseTimeout) {
+        session.event(handle, 'leaseTimeout', this.#leaseTimeout);
+      }
+    }
+    return taker;
+  }
+
+  /** A call for one task. `held`: through a hold on the board, so it must not wait. */
+  take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
+    if (this.#waits.size > 0) this.dispatch();
+    if (this.#queue.ready > 0) {
+      this.#give(taker, true, this.#manager.now());
+      taker.taken(call, 1);
+      this.feed(taker);
+    } else if (nowait) {
+      taker.taken(call, 0);
+      this.feed(taker);
+    } else if (held) {
+      const why = `${this.#board.title} has no ready task, and a held object must not wait`;
+      taker.session.failed(call, new DeadlockError(why));
+    } else {
+      const waiting = new Call(taker.session, call, false);
+      waiting.park(this.#waits.add({ call: waiting, taker }));
+      this.#hungry.delete(taker);
+      this.#recall();
+    }
+  }
+
+  dispatch(): void {
+    if (this.#board.holder !== undefined || this.#queue.ready === 0) return;
+    const now = this.#manager.now();
+    while (this.#queue.ready > 0) {
+      const wait = this.#waits.shift();
+      if (wait === undefined) break;
+      wait.call.settled();
+      this.#give(wait.taker, true, now);
+      wait.taker.taken(wait.call.id, 1);
+      if (wait.taker.hungry) this.#hungry.add(wait.taker);
+    }
+    while (this.#queue.ready > 0 && this.#hungry.size > 0) {
+      for (const taker of this.#hungry) {
+        if (this.#queue.ready === 0) break;
+        if (taker.hungry) this.#give(taker, false, now);
+        if (!taker.hungry) this.#hungry.delete(taker);
+      }
+    }
+  }
+
+  /** Fills the taker's window, unless somebody waits who has nothing at all. */
+  feed(taker: Taker): void {
+    if (taker.window === 1) return;
+    if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
+      const now = this.#manager.now();
+      do this.#give(taker, false, now);
+      while (this.#queue.ready > 0 && taker.hungry);
+    }
+    if (taker.hungry) this.#hungry.add(taker);
+    else this.#hungry.delete(taker);
+  }
+
+  resize(taker: Taker, window: number): void {
+    taker.window = Math.max(1, window);
+    if (taker.window === 1) this.#hungry.delete(taker);
+    else this.feed(taker);
+  }
+
+  /** Un-started tasks that the helper took back from the window, in their order. */
+  gaveBack(taker: Taker, leases: readonly number[]): void {
+    const now = this.#manager.now();
+    for (const lease of leases) this.#queue.giveBack(taker, lease, now);
+    taker.recalled = false;
+    this.resize(taker, 1);
+  }
+
+  /** The session has ended: its leases go when the functions returned are told how its process ended. */
+  sessionEnds(session: Session): ((how: ProcessEnd) => void)[] {
+    const losing: ((how: ProcessEnd) => void)[] = [];
+    for (const taker of session.takers.values()) {
+      if (!this.#all.delete(taker)) continue;
+      this.#hungry.delete(taker);
+      losing.push((how) => this.#lose(taker, how));
+    }
+    return losing;
+  }
+
+  /** Ends the leases of those who have been silent for too long. Returns how many leases are out. */
+  checkLeases(): number {
+    const silentSince = performance.now() - this.#leaseTimeout;
+    const now = this.#manager.now();
+    let leases = 0;
+    for (const taker of this.#all) {
+      leases += taker.leases.size;
+      if (taker.leases.size === 0 || taker.session.lastHeard >= silentSince) continue;
+      if (this.#manager.vouchers.owned(taker.session)) {
+        this.#manager.vouchers.silent(taker.session);
+        continue;
+      }
+      for (const [lease, task] of [...taker.leases]) {
+        if ((taker.extended.get(lease) ?? 0) > now) continue;
+        this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout), now);
+      }
+    }
+    return leases;
+  }
+
+  /** The session reads again: its windows may be filled. */
+  sessionWritable(session: Session): void {
+    for (const taker of session.takers.values()) if (this.#all.has(taker)) this.feed(taker);
+  }
+
+  dropped(reason: Error): void {
+    for (const wait of [...this.#waits]) wait.call.fail(reason);
+  }
+
+  #give(taker: Taker, asked: boolean, now: number): void {
+    const task = this.#queue.take(taker, taker.worker, now);
+    if (task === undefined) return;
+    // With a window of one, a task goes straight to the caller who asked for it.
+    if (asked && taker.window === 1) taker.started = task.lease;
+    this.#manager.watchLeases(this.#leaseTimeout / 5);
+    this.#send(taker, task);
+  }
+
+  #send(taker: Taker, task: Task): void {
+    const { session } = taker;
+    const { link } = session;
+    const { writer } = link;
+    const { input } = task;
+    const jobs = input instanceof Packed && input.jobs.length > 0 ? input.jobs : undefined;
+    const name = session.announce(task.name);
+    const start = link.begin(ToClient.TASK);
+    writer.u32(taker.handle);
+    writer.u48(task.lease);
+    writer.u48(task.number);
+    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs));
+    writer.u16(name);
+    writer.u16(Math.min(0xffff, task.attempt + 1));
+    if (task.id !== undefined) writer.item(task.id);
+    if (jobs !== undefined) {
+      writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
+    }
+    writePayload(writer, input);
+    link.end(start);
+  }
+
+  /** Somebody waits with nothing to do: ask those who hold un-started tasks for them. */
+  #recall(): void {
+    for (const taker of this.#all) if (taker.window > 1 && taker.leases.size > 1) taker.recall(taker.leases.size - 1);
+  }
+
+  #lose(taker: Taker, how: ProcessEnd): void {
+    const now = this.#manager.now();
+    let position = 0;
+    for (const [lease, task] of [...taker.leases]) {
+      const started = taker.hasStarted(lease, position++);
+      this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now);
+    }
+  }
+}
