@@ -41,6 +41,8 @@ export interface WorkerGroupEvents {
   broken: [BrokenPoolError];
 }
 
+/** Replacements within a second that start at once; more of them wait, so that no fault becomes a fork storm. */
+const BURST = 10;
 /** Replacements that fail to start one after the other before the group gives up. */
 const START_FAILURES = 3;
 /** The first wait before a replacement (ms) once one has failed to start; doubles each time. */
@@ -55,6 +57,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   #count: number;
   #names = 0;
   #failures = 0;
+  /** When the latest replacements started. */
+  #replacements: number[] = [];
   #closing: Promise<void> | undefined;
   readonly #cleanUp = (): void => this.#killAll();
   /** The manager has lost the worker, or has not heard it for too long. */
@@ -151,12 +155,20 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     if (this.#closing !== undefined) return;
     this.emit('workerLost', { name, pid, exitCode: exitCode ?? undefined, signal: signal ?? undefined });
     if (this.#connection.closed) return;
-    if (failure === undefined) this.#spawn();
-    else this.#restartLater(failure);
+    if (failure === undefined) this.#replace();
+    else this.#retry(failure);
+  }
+
+  #replace(): void {
+    const now = performance.now();
+    this.#replacements = this.#replacements.filter((at) => now - at < 1_000);
+    if (this.#replacements.length >= BURST) return this.#spawnIn(RESTART_DELAY);
+    this.#replacements.push(now);
+    this.#spawn();
   }
 
   /** A replacement that does not start is tried again, slower and slower, and not for ever. */
-  #restartLater(failure: BrokenPoolError): void {
+  #retry(failure: BrokenPoolError): void {
     this.#failures++;
     if (this.#failures >= START_FAILURES) {
       this.emit('broken', failure);
