@@ -3,6 +3,7 @@
  * and come out on the other side as an instance of the same class.
  */
 
+/** What went wrong: the `code` of every `QuartermasterError`. A closed list. */
 export type ErrorCode =
   | 'QM_AUTHENTICATION'
   | 'QM_BROKEN_BARRIER'
@@ -37,6 +38,7 @@ export type ErrorCode =
 
 /** The root of every error that Quartermaster raises on purpose. `code` never changes between releases; messages may. */
 export class QuartermasterError extends Error {
+  /** Which error it is; compare this, not the message. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
@@ -45,6 +47,7 @@ export class QuartermasterError extends Error {
   }
 
   // On the prototype, as with the built-in errors: an own `name` would travel as data.
+  /** The class's name. */
   override get name(): string {
     return this.constructor.name;
   }
@@ -69,6 +72,7 @@ export class BrokenPoolError extends errorClass('QM_BROKEN_POOL') {}
 export class ConnectionLostError extends errorClass('QM_CONNECTION_LOST') {}
 /** A job graph that waits for itself. `path` names the jobs of the cycle, first and last alike. */
 export class CycleError extends errorClass('QM_CYCLE') {
+  /** Ids of the jobs of the cycle, first and last alike. */
   readonly path: readonly string[];
   constructor(message: string, path: readonly string[] = [], options?: { cause?: unknown }) {
     super(message, options);
@@ -86,6 +90,7 @@ export class DeadlockError extends errorClass('QM_DEADLOCK') {
 }
 /** The task was skipped because a task it comes after did not succeed; `ancestor` is that task's id, `cause` its error. */
 export class DependencyFailedError extends errorClass('QM_DEPENDENCY_FAILED') {
+  /** Id of the task that did not succeed. */
   readonly ancestor: string;
   constructor(message: string, ancestor = '', options?: { cause?: unknown }) {
     super(message, options);
@@ -94,6 +99,7 @@ export class DependencyFailedError extends errorClass('QM_DEPENDENCY_FAILED') {
 }
 /** Two jobs of one graph have the same id; `ids` lists every such id. */
 export class DuplicateJobError extends errorClass('QM_DUPLICATE_JOB') {
+  /** Every id that more than one job has. */
   readonly ids: readonly string[];
   constructor(message: string, ids: readonly string[] = [], options?: { cause?: unknown }) {
     super(message, options);
@@ -143,6 +149,7 @@ export class TooManyConnectionsError extends errorClass('QM_TOO_MANY_CONNECTIONS
 export class TypeMismatchError extends errorClass('QM_TYPE_MISMATCH') {}
 /** An edge of a job graph leads to a job that is not in it; `ids` lists every such id. */
 export class UnknownJobError extends errorClass('QM_UNKNOWN_JOB') {
+  /** Every id that is not in the graph. */
   readonly ids: readonly string[];
   constructor(message: string, ids: readonly string[] = [], options?: { cause?: unknown }) {
     super(message, options);
@@ -155,6 +162,7 @@ export class UnknownMethodError extends errorClass('QM_UNKNOWN_METHOD') {}
 export class UnknownTaskError extends errorClass('QM_UNKNOWN_TASK') {}
 /** The value cannot cross to another process; `path` says where in it (`input.callback`). */
 export class UnserializableError extends errorClass('QM_UNSERIALIZABLE') {
+  /** Where in the value: `input.callback`, `args[0].cb`. */
   readonly path: string;
   constructor(message: string, path = '', options?: { cause?: unknown }) {
     super(message, options);
@@ -163,8 +171,11 @@ export class UnserializableError extends errorClass('QM_UNSERIALIZABLE') {
 }
 /** The worker process ended while it ran the task. */
 export class WorkerLostError extends errorClass('QM_WORKER_LOST') {
+  /** Of the process, as far as it is known. */
   readonly pid: number | undefined;
+  /** How it ended; undefined where a signal ended it, or where nobody saw it end. */
   readonly exitCode: number | undefined;
+  /** The signal that ended it, such as 'SIGKILL'; undefined where it exited by itself. */
   readonly signal: string | undefined;
   constructor(
     message: string,
@@ -180,6 +191,7 @@ export class WorkerLostError extends errorClass('QM_WORKER_LOST') {
 
 /** Thrown by a handler: the task fails at once, whatever retries are left. */
 export class NonRetryableError extends Error {
+  /** The class's name. */
   override get name(): string {
     return 'NonRetryableError';
   }

@@ -1,5 +1,39 @@
 /** Quartermaster: everything that users import. */
-export * from './errors.ts';
+export {
+  AuthenticationError,
+  BrokenBarrierError,
+  BrokenPoolError,
+  ConnectionLostError,
+  CycleError,
+  DeadlockError,
+  DependencyFailedError,
+  DuplicateJobError,
+  DuplicateTaskError,
+  FrameTooLargeError,
+  LeaseLostError,
+  ManagerGoneError,
+  NonRetryableError,
+  NotLockOwnerError,
+  PoolTerminatedError,
+  ProtocolError,
+  ProxyDisposedError,
+  QuartermasterError,
+  QueueFullError,
+  QueueShutdownError,
+  TaskCancelledError,
+  TaskExpiredError,
+  TaskFailedError,
+  TaskTimeoutError,
+  TimeoutError,
+  TooManyConnectionsError,
+  TypeMismatchError,
+  UnknownJobError,
+  UnknownMethodError,
+  UnknownTaskError,
+  UnserializableError,
+  WorkerLostError,
+  type ErrorCode,
+} from './errors.ts';
 export type { QueuedTaskRecord, WorkerSummary } from './inspection.ts';
 export { Manager } from './manager/manager.ts';
 export type { CustomFactory, RegisterOptions } from './manager/objects/custom.ts';
@@ -13,7 +47,7 @@ export type { GraphRun, JobEvent, RunGraphOptions, RunProgress } from './proxy/g
 export type { Inspector } from './proxy/inspector.ts';
 export type { JobOptions } from './proxy/job.ts';
 export { type CriticalPath, JobGraph } from './proxy/job-graph.ts';
-export type { JobGraphJSON } from './proxy/job-graph-json.ts';
+export type { JobGraphJSON, JobJSON } from './proxy/job-graph-json.ts';
 export type { LockGuard, LockOwner, LockProxy } from './proxy/lock-proxy.ts';
 export type { GuardOptions, HoldOptions } from './proxy/object-proxy.ts';
 export type { PutManyOptions } from './proxy/put-options.ts';

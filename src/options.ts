@@ -4,6 +4,7 @@ import type { TaskQueueOptions } from './tasks.ts';
 /** 'unix:/path' or 'pipe:name'. */
 export type Address = string;
 
+/** How much a manager takes before it refuses. */
 export interface ManagerLimits {
   /** Longest message (bytes). Default 64 MiB. */
   frameBytes?: number | undefined;
@@ -13,6 +14,7 @@ export interface ManagerLimits {
   objects?: number | undefined;
 }
 
+/** What a manager is made with, embedded or in a process of its own. */
 export interface ManagerOptions {
   /** Where to listen. Default: a fresh Unix socket (a named pipe on Windows) in a private directory. */
   address?: Address | undefined;

@@ -16,17 +16,21 @@ export interface JobRef<out Out = unknown> {
 /** What a job graph or a queue runs for a task of its name. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- any input: each handler names its own
 export type Handler = (input: any, context: TaskContext) => unknown;
+/** Handlers by the names of their tasks. */
 export type Handlers = Record<string, Handler>;
 
 /** The handlers of a tasks module (`typeof import('./tasks.js')`), or the handlers themselves. */
 export type HandlersOf<M> = M extends { default: infer D } ? D : M;
+/** The names of the tasks. */
 export type TaskName<H> = keyof H & string;
+/** What the handler of a name takes; `void` where it takes nothing. */
 export type InputOf<H, N extends keyof H> = H[N] extends (...args: infer A) => unknown
   ? A extends []
     ? void
     : A[0]
   : never;
 type Unhandled<R> = R extends TaskHandle<infer O> ? Unhandled<O> : R;
+/** What the handler of a name gives, awaited. */
 export type OutputOf<H, N extends keyof H> = H[N] extends (...args: never) => infer R ? Unhandled<Awaited<R>> : never;
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- any map, any set
@@ -71,6 +75,7 @@ export type Call<W, I, O> = undefined extends I ? [input?: W, options?: O] : [in
 export type TaskState =
   'blocked' | 'delayed' | 'ready' | 'leased' | 'succeeded' | 'failed' | 'cancelled' | 'expired' | 'skipped';
 
+/** How a task is queued and run. */
 export interface PutOptions {
   /** Your own id: putting it again with the same name and input gives the first task's handle. Not of the form t1. */
   id?: string | undefined;
@@ -84,6 +89,7 @@ export interface PutOptions {
   atMostOnce?: boolean | undefined;
 }
 
+/** What a task queue is made with; where an option is left out, the manager's `queue` option counts. */
 export interface TaskQueueOptions {
   /** Most tasks that may wait; `put` waits beyond. Default: no limit. */
   maxSize?: number | undefined;
@@ -99,6 +105,7 @@ export interface TaskQueueOptions {
   keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
 }
 
+/** What is known of a task: made when somebody asks. */
 export interface TaskRecord {
   readonly id: string;
   readonly name: string;
@@ -131,6 +138,7 @@ export interface TaskRecord {
   }[];
 }
 
+/** Which records to return. */
 export interface TaskFilter {
   state?: TaskState | readonly TaskState[] | undefined;
   name?: string | undefined;
@@ -147,7 +155,9 @@ export interface TaskHandle<out Out = unknown> extends JobRef<Out> {
    * UnknownTaskError when retention has let its record go
    */
   result(options?: WaitOptions): Promise<Out>;
+  /** Where it stands now. @throws UnknownTaskError when retention has let its record go */
   state(): Promise<TaskState>;
+  /** All that is known of it. @throws UnknownTaskError when retention has let its record go */
   record(): Promise<TaskRecord>;
   /** False where it had ended already. */
   cancel(reason?: string): Promise<boolean>;
@@ -168,11 +178,16 @@ export interface LeasedTask<In = unknown> {
   readonly signal: AbortSignal;
   /** @throws LeaseLostError when the lease has ended; the outcome is then not recorded */
   complete(output?: unknown): Promise<void>;
+  /**
+   * Reports that it failed. It runs again if the put or the queue grants it another attempt, unless `retry` is false.
+   * @throws LeaseLostError when the lease has ended; the outcome is then not recorded
+   */
   fail(error: unknown, options?: { retry?: boolean }): Promise<void>;
   /** Gives it back un-started. */
   release(): Promise<void>;
   /** Keeps the lease for at least so many ms from now even if this process falls silent. */
   extend(ms: number): Promise<void>;
+  /** Tells whoever follows the task's progress; nobody else keeps it. */
   progress(value: unknown): void;
 }
 
@@ -186,6 +201,7 @@ export interface TaskContext {
   /** Name of the worker that runs it. */
   readonly worker: string;
   readonly pid: number;
+  /** Tells whoever follows the task's progress; nobody else keeps it. */
   progress(value: unknown): void;
 }
 

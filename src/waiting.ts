@@ -1,6 +1,7 @@
 /** What every operation that can wait takes, for its own waiting. */
 import { TimeoutError } from './errors.ts';
 
+/** For the caller's own waiting: giving it up takes nothing back that has happened, unless a method says so. */
 export interface WaitOptions {
   /** Ends the waiting with `signal.reason`. */
   signal?: AbortSignal | undefined;

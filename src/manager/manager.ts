@@ -28,6 +28,14 @@ export interface ManagerInternals {
   readonly deadlines?: { readonly handshake: number; readonly partial: number };
 }
 
+/**
+ * A manager embedded in this process. `client()` uses it from here, without a socket; other processes connect once it
+ * listens. It ends with `close()`, or with the process, which then takes all that it holds along: everything is in memory.
+ *
+ *     const manager = new Manager();
+ *     const jobs = manager.client().dict('jobs');
+ *     const { connectionFile } = await manager.listen();   // for connect(connectionFile) elsewhere
+ */
 export class Manager implements AsyncDisposable {
   readonly #core: ManagerCore;
   readonly #options: ManagerOptions;

@@ -42,6 +42,7 @@ export interface ClientSetup {
   readonly parentPipe?: number | undefined;
 }
 
+/** What a client tells of itself, by `on()` and `once()`. */
 export interface ClientEvents {
   /** The connection was lost and is there again: named objects live on, everything unnamed has gone. */
   reconnected: [];
@@ -54,6 +55,7 @@ export interface ClientEvents {
  * with an ask is said at the first call.
  */
 export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
+  /** What the manager shows of itself: tasks, workers. */
   readonly inspect: Inspector;
   readonly #setup: ClientSetup;
   readonly #helperSource: HelperSource;
@@ -92,14 +94,17 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return this.#setup.connection.welcome.session;
   }
 
+  /** A shared dictionary. */
   dict<K extends Key = string, V = unknown>(name?: string): DictProxy<K, V> {
     return new DictProxy<K, V>(this.#open('dict', name));
   }
 
+  /** A shared queue of values. Options count for whoever makes it; a later ask with other ones is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
     return new QueueProxy<T>(this.#open('queue', name, options));
   }
 
+  /** A shared lock. */
   lock(name?: string): LockProxy {
     return new LockProxy(this.#open('lock', name));
   }

@@ -6,6 +6,7 @@ import { enter } from './enter.ts';
 import { readConnectionFile } from '../transport/connection-file.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 
+/** How to connect. */
 export interface ConnectOptions {
   /** Needed with an address; a connection file has it. */
   authKey?: string | Uint8Array | undefined;

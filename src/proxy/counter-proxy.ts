@@ -2,6 +2,7 @@ import { type GuardOptions, HoldableProxy, type ObjectHandle } from './object-pr
 
 /** A shared number that many add to. */
 export class CounterProxy extends HoldableProxy {
+  /** The number. */
   async get(): Promise<number> {
     return (await this.call('get', [])) as number;
   }
@@ -11,6 +12,7 @@ export class CounterProxy extends HoldableProxy {
     return (await this.call('add', [by], undefined, options?.guard)) as number;
   }
 
+  /** Replaces the number. */
   async set(value: number, options?: GuardOptions): Promise<void> {
     await this.call('set', [value], undefined, options?.guard);
   }

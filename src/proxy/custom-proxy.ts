@@ -5,10 +5,15 @@ import { HoldableProxy, type HoldOptions, type ObjectHandle, where } from './obj
 
 /** What every proxy has, whatever it stands for. */
 export interface ProxyBase extends AsyncDisposable {
+  /** The name by which the object is shared; undefined for an unnamed one. */
   readonly name: string | undefined;
+  /** The id of its type. */
   readonly typeId: string;
+  /** The object's own public data properties, at one moment. */
   snapshot(): Promise<unknown>;
+  /** Gives up this handle; later calls on it reject with `ProxyDisposedError`. An unnamed object without handles is gone. */
   dispose(): Promise<void>;
+  /** The object for `fn` alone, over several calls on `held`. Every other call on it waits its turn, also from this client. */
   withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R>;
 }
 

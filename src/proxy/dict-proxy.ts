@@ -8,14 +8,17 @@ export type Key = string | number | bigint | boolean;
 
 /** A shared dictionary. Every method is one round trip, and takes effect whole. */
 export class DictProxy<K extends Key = string, V = unknown> extends HoldableProxy implements AsyncIterable<[K, V]> {
+  /** The value at `key`; undefined where there is none. */
   async get(key: K): Promise<V | undefined> {
     return this.unpack(await this.call('get', [asKey(key)])) as V | undefined;
   }
 
+  /** Replaces what is at `key`. */
   async set(key: K, value: V, options?: GuardOptions): Promise<void> {
     await this.call('set', [asKey(key), this.pack(value, 'value')], undefined, options?.guard);
   }
 
+  /** Whether there is anything at `key`. */
   async has(key: K): Promise<boolean> {
     return (await this.call('has', [asKey(key)])) as boolean;
   }
@@ -25,22 +28,27 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
     return (await this.call('delete', [asKey(key)], undefined, options?.guard)) as boolean;
   }
 
+  /** Takes everything out. */
   async clear(options?: GuardOptions): Promise<void> {
     await this.call('clear', [], undefined, options?.guard);
   }
 
+  /** How many entries there are. */
   async size(): Promise<number> {
     return (await this.call('size', [])) as number;
   }
 
+  /** The keys, in the order in which they were first set. */
   async keys(): Promise<K[]> {
     return this.unpack(await this.call('keys', [])) as K[];
   }
 
+  /** The values, in the order of the keys. */
   async values(): Promise<V[]> {
     return this.unpack(await this.call('values', [])) as V[];
   }
 
+  /** All entries, at one moment. */
   async entries(): Promise<[K, V][]> {
     return this.unpack(await this.call('entries', [])) as [K, V][];
   }

@@ -12,6 +12,7 @@ import { type JobGraph, jobsOf, type SubmittedJob } from './job-graph.ts';
 import { PendingCall } from './pending.ts';
 import type { TaskCalls } from './task-calls.ts';
 
+/** How a graph is run. */
 export interface RunGraphOptions {
   /** Your own id of the run: submitting the same graph under it again gives the run that is there. */
   id?: string | undefined;
@@ -46,6 +47,7 @@ export interface RunProgress {
 
 /** One run of a job graph. The manager moves it; this watches it. */
 export class GraphRun implements AsyncDisposable {
+  /** Its id: a job's task id is `id/job`. */
   readonly id: string;
   readonly #calls: TaskCalls;
   readonly #jobs: readonly SubmittedJob[];

@@ -12,11 +12,13 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import { describe, pathText, type Step } from '../protocol/codec/path.ts';
 import { type Job, JobById, type JobOptions, kindOf } from './job.ts';
 
+/** A job graph as data that JSON carries. */
 export interface JobGraphJSON {
   readonly version: 1;
   readonly jobs: readonly JobJSON[];
 }
 
+/** One job of it. A reference to another job stands in `input` as `{ "$job": id }`. */
 export interface JobJSON {
   readonly id: string;
   readonly name: string;

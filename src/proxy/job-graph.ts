@@ -2,11 +2,6 @@
  * Jobs that run after one another. A graph is put together here, checked whole, and goes to the manager in one piece:
  * nothing in this file needs one.
  *
- *     const graph = new JobGraph<typeof tasks>();
- *     const page = graph.add('fetch', 'index.html');       // a JobRef<string>
- *     const words = graph.add('count', { page });          // runs after it, and receives its output as `page`
- *     graph.add('clean', undefined, { after: [words] });   // runs after it without its output
- *
  * Inputs are read, and the references in them found, when the graph is checked or run: leave them as they are until then.
  */
 import { criticalPath } from '../graph/critical-path.ts';
@@ -43,6 +38,14 @@ export interface SubmittedJob {
 
 let submitted: <H>(graph: JobGraph<H>) => SubmittedJob[];
 
+/**
+ * Jobs, and what each of them comes after. `H` names the handlers, as for `client.tasks<H>()`.
+ *
+ *     const graph = new JobGraph<typeof tasks>();
+ *     const page = graph.add('fetch', 'index.html');       // a JobRef<string>
+ *     const words = graph.add('count', { page });          // runs after it, and receives its output as `page`
+ *     graph.add('clean', undefined, { after: [words] });   // runs after it without its output
+ */
 export class JobGraph<H = Handlers> {
   /** Never there: carries the type. */
   declare readonly [handlers]: H;

@@ -2,6 +2,7 @@
 import { type BrandedJobRef, isJobRef, jobRef, type JobRefTarget } from '../job-ref.ts';
 import type { PutOptions } from '../tasks.ts';
 
+/** How a job runs: a task's options, and whether its output is kept. */
 export interface JobOptions extends PutOptions {
   /** Its output is part of the run's result, also where other jobs consume it. Default false. */
   keep?: boolean | undefined;

@@ -111,6 +111,7 @@ export class LockProxy extends BaseProxy {
     }
   }
 
+  /** Whether anybody holds it. */
   async locked(): Promise<boolean> {
     return (await this.call('locked', [])) as boolean;
   }

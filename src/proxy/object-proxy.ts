@@ -17,6 +17,7 @@ export interface GuardOptions {
   guard?: LockGuard | undefined;
 }
 
+/** How long to wait for the object, and how long it may be held. */
 export interface HoldOptions extends WaitOptions {
   /** The hold ends after so many ms, whether its flow is done or not. Default: none. */
   holdTimeout?: number | undefined;
@@ -44,6 +45,7 @@ export abstract class BaseProxy implements AsyncDisposable {
     return this.#where.name;
   }
 
+  /** What it is a proxy of: 'dict', 'queue', or the id of a registered type. */
   get typeId(): string {
     return this.#where.typeId;
   }

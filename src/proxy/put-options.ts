@@ -3,6 +3,7 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import type { PutOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 
+/** Options of every task that is put, and how far ahead to read. */
 export interface PutManyOptions extends Omit<PutOptions, 'id'>, WaitOptions {
   /** How many puts may be on their way at once. Default 1,000. */
   inFlight?: number | undefined;

@@ -3,6 +3,7 @@ import type { Item } from '../protocol/wire.ts';
 import type { WaitOptions } from '../waiting.ts';
 import { type GuardOptions, HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 
+/** What a queue is made with. */
 export interface QueueOptions {
   /** Most items it holds; `put` waits beyond. Default: no limit. */
   maxSize?: number | undefined;
@@ -10,6 +11,7 @@ export interface QueueOptions {
   order?: 'fifo' | 'lifo' | 'priority' | undefined;
 }
 
+/** How long to wait for room, under which guard, and which place the value gets. */
 export interface QueuePutOptions extends WaitOptions, GuardOptions {
   /** For `order: 'priority'`: higher comes sooner, ties first in, first out. Default 0. */
   priority?: number | undefined;
@@ -48,14 +50,17 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
     return this.unpack(await this.call('getMany', [max], options, options?.guard)) as T[];
   }
 
+  /** How many items wait. */
   async size(): Promise<number> {
     return (await this.call('size', [])) as number;
   }
 
+  /** Whether nothing waits. By the time the answer is here it may be otherwise. */
   async empty(): Promise<boolean> {
     return (await this.call('empty', [])) as boolean;
   }
 
+  /** Whether a `put` would wait. */
   async full(): Promise<boolean> {
     return (await this.call('full', [])) as boolean;
   }

@@ -26,6 +26,7 @@ export class Stream<T> implements AsyncIterable<T> {
     this.#fill();
   }
 
+  /** All of it, in order; rejects with the first failure. */
   async toArray(): Promise<T[]> {
     const all: T[] = [];
     for await (const one of this) all.push(one);

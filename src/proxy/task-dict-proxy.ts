@@ -10,14 +10,17 @@ export class TaskDictProxy {
     this.#calls = calls;
   }
 
+  /** A task's record; undefined where it was never put, or has gone by `keepRecords`. */
   async get(id: string): Promise<TaskRecord | undefined> {
     return this.#calls.unpack(await this.#calls.call('record', [id])) as TaskRecord | undefined;
   }
 
+  /** Whether there is a record. */
   async has(id: string): Promise<boolean> {
     return (await this.#calls.call('has', [id])) as boolean;
   }
 
+  /** How many records there are. */
   async size(): Promise<number> {
     return (await this.#calls.call('size', [])) as number;
   }

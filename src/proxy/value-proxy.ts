@@ -4,10 +4,12 @@ import { type GuardOptions, HoldableProxy, type ObjectHandle } from './object-pr
 
 /** One shared value. */
 export class ValueProxy<T = unknown> extends HoldableProxy {
+  /** The value. */
   async get(): Promise<T> {
     return this.unpack(await this.call('get', [])) as T;
   }
 
+  /** Replaces the value. */
   async set(value: T, options?: GuardOptions): Promise<void> {
     await this.call('set', [this.pack(value, 'value')], undefined, options?.guard);
   }

@@ -8,6 +8,7 @@ import type { Handlers, LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
 import { runTask, type Runner } from './run-task.ts';
 
+/** How a worker loop runs. */
 export interface WorkOptions {
   /** How many tasks run at once. Default 1. */
   concurrency?: number | undefined;

@@ -15,6 +15,7 @@ import type { Connection } from '../proxy/connection.ts';
 import type { WorkerOrders } from './orders.ts';
 import { type ChildSettings, WorkerChild } from './worker-child.ts';
 
+/** How many processes, on which queue, and how Node.js is started. */
 export interface StartWorkersOptions {
   /** How many processes. Default: as many as there are cores. */
   count?: number | undefined;
@@ -28,11 +29,13 @@ export interface StartWorkersOptions {
   execArgv?: readonly string[] | undefined;
 }
 
+/** One process of a group. */
 export interface WorkerProcess {
   readonly name: string;
   readonly pid: number;
 }
 
+/** What a group tells, by `on()` and `once()`. */
 export interface WorkerGroupEvents {
   workerStarted: [WorkerProcess];
   /** It ended without having been told to. */
@@ -48,6 +51,7 @@ const START_FAILURES = 3;
 /** The first wait before a replacement (ms) once one has failed to start; doubles each time. */
 const RESTART_DELAY = 1_000;
 
+/** Worker processes of one tasks module. Made by `startWorkers()`. A process that ends is replaced. */
 export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements AsyncDisposable {
   readonly #connection: Connection;
   readonly #settings: ChildSettings;
@@ -91,6 +95,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     return this;
   }
 
+  /** The processes that are there now, also those that are still starting. */
   workers(): WorkerProcess[] {
     return Array.from(this.#children.values(), ({ name, pid }) => ({ name, pid }));
   }

@@ -1,29 +1,10 @@
 /** What the types of job graphs infer and refuse. Compiled, never run. */
-import { JobGraph } from '#qm/proxy/job-graph.js';
-import { defineTasks, type JobRef, type TaskHandle } from '#qm/tasks.js';
+import { type GraphRun, JobGraph, type JobRef, type TaskHandle, type TaskQueueProxy } from 'quartermaster';
+import type tasks from './tasks.ts';
+import type { Id } from './tasks.ts';
 
-type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
-type Id = string & { readonly __id: unique symbol };
-
-const tasks = defineTasks({
-  inc: ({ i }: { i: number }) => i + 1,
-  now: () => Date.now(),
-  isOdd: (n: number) => n % 2 === 1,
-  gate: (_x: { ok: boolean }) => 'gated',
-  either: (_x: { v: string | number }) => 1,
-  bytes: (x: { b: Uint8Array; when: Date; m: Map<string, number> }) => x.b,
-  grow: (_x: number): Promise<TaskHandle<string>> => Promise.reject(new Error()),
-  upper: (s: string) => s.toUpperCase(),
-  opt: (_x: { a?: string }) => 1,
-  maybe: (x?: number) => x ?? 0,
-  tuple: (_x: readonly [number, string]) => 1,
-  all: (_x: { parts: string[]; by: Record<string, number> }) => 1,
-  json: (x: Json) => x,
-  nothing: (_x: { i: number }) => {},
-  union: (_x: { kind: 'a'; a: number } | { kind: 'b'; b: string }) => 1,
-  brand: (_x: { id: Id }) => 1,
-  anyIn: (x: any) => x as unknown,
-});
+/** Takes what is a `T`, and nothing else. */
+declare function is<T>(value: T): void;
 
 type H = typeof tasks;
 const g = new JobGraph<H>();
@@ -43,7 +24,7 @@ declare const stringOrNumber: JobRef<string | number>;
 g.add('either', { v: stringOrNumber });
 g.add('either', { v: now });
 g.add('bytes', { b: new Uint8Array(1), when: new Date(), m: new Map() });
-g.add('inc', { i: 1 }, { after: [odd, 'x'], keep: true, id: 'one', priority: 1 });
+g.add('inc', { i: 1 }, { after: [odd, 'x'], keep: true, id: 'one', priority: 1, retries: 2 });
 // @ts-expect-error boolean where number is wanted
 g.add('inc', { i: odd });
 // @ts-expect-error not offered yet
@@ -53,7 +34,7 @@ const grown = g.add('grow', 1);
 g.add('upper', grown);
 declare const string: JobRef<string>;
 // @ts-expect-error references are not interchangeable
-const _number: JobRef<number> = string;
+is<JobRef<number>>(string);
 
 g.add('opt', {});
 g.add('opt', { a: string });
@@ -81,13 +62,22 @@ declare const handle: TaskHandle<boolean>;
 g.add('gate', { ok: handle }, { after: [handle] });
 // @ts-expect-error boolean where number is wanted
 g.add('inc', { i: handle });
+g.add('opt', {}, { after: [grown, handle] });
+
+// What a run gives has the types of its jobs.
+declare const queue: TaskQueueProxy<H>;
+const run: GraphRun = queue.runGraph(g);
+is<string>(await run.output(grown));
+// @ts-expect-error a boolean
+is<string>(await run.output(odd));
+is<Record<string, unknown>>(await run.result({ timeout: 5 }));
+for await (const { done, total } of run.progress()) is<number[]>([done, total]);
 
 // Without a type argument every name and input goes; with one, graphs are not interchangeable.
 const loose = new JobGraph();
 loose.add('whatever', 1);
 loose.add('whatever');
 const back: JobGraph<H> = JobGraph.fromJSON<H>({});
-declare function run(graph: JobGraph<H>): void;
-run(back);
+queue.runGraph(back);
 // @ts-expect-error handlers of another module
-run(new JobGraph<{ other: (input: string) => number }>());
+queue.runGraph(new JobGraph<{ other: (input: string) => number }>());

@@ -15,6 +15,7 @@ import type { ManagerCore } from '../core.ts';
 import type { Registered } from '../registry.ts';
 import { type Made, type Method, type ObjectType, SharedObject } from '../shared-object.ts';
 
+/** What of a registered type can be called, and what its methods return. */
 export interface RegisterOptions {
   /** Exactly these methods can be called. Default: all that the class and its ancestors declare. */
   methods?: readonly string[] | undefined;

@@ -1,0 +1,5 @@
+import { defineTasks } from 'quartermaster';
+
+export default defineTasks({
+  square: (n: number) => n * n,
+});

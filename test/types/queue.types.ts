@@ -1,0 +1,99 @@
+/** What the types of task queues infer and refuse: put, putMany, run, tasks(), handles as edges. Compiled, never run. */
+import { defineTasks, type Client, type Stream, type TaskHandle, type TaskQueueProxy, work } from 'quartermaster';
+import type tasks from './tasks.ts';
+
+/** Takes what is a `T`, and nothing else. */
+declare function is<T>(value: T): void;
+
+type H = typeof tasks;
+declare const q: TaskQueueProxy<H>;
+declare const client: Client;
+
+// Names, inputs, options.
+await q.put('now');
+await q.put('now', undefined, { priority: 1 });
+await q.put('maybe');
+await q.put('maybe', 3);
+await q.put('inc', { i: 1 }, { id: 'a', after: ['b'], retries: 2, atMostOnce: true, timeout: 5 });
+await q.putNowait('inc', { i: 1 }, { priority: 1 });
+// @ts-expect-error input missing
+await q.put('inc');
+// @ts-expect-error a string is no number
+await q.put('inc', { i: 'x' });
+// @ts-expect-error unknown task
+await q.put('nope', 1);
+// @ts-expect-error not offered yet
+await q.put('inc', { i: 1 }, { runTimeout: 60_000 });
+// @ts-expect-error it does not wait
+await q.putNowait('inc', { i: 1 }, { timeout: 5 });
+
+// Outputs.
+const handle: TaskHandle<boolean> = await q.put('isOdd', 3);
+is<boolean>(await handle.result({ timeout: 5 }));
+is<string>(await q.run('grow', 1));
+is<number>(await q.run('maybe'));
+is<Uint8Array>(await q.run('bytes', { b: new Uint8Array(1), when: new Date(), m: new Map() }));
+is<number>(await q.run('later', { ms: 1 }));
+// @ts-expect-error a number
+is<string>(await q.run('inc', { i: 1 }));
+
+// A handle is an edge too.
+await q.put('gate', { ok: handle }, { after: [handle] });
+// @ts-expect-error boolean where number is wanted
+await q.put('inc', { i: handle });
+const many = await Promise.all([1, 2].map((i) => q.put('inc', { i })));
+await q.put('all', { parts: [], by: Object.fromEntries(many.map((one) => [one.id, one])) });
+await q.run('inc', { i: many[0]! });
+// @ts-expect-error references are not interchangeable
+is<TaskHandle<number>>(handle);
+
+// Many at once.
+const stream: Stream<TaskHandle<number>> = q.putMany('inc', [{ i: 1 }, { i: many[0]! }]);
+for await (const one of stream) is<number>(await one.result());
+const nothings = [undefined, undefined];
+is<TaskHandle<number>[]>(await q.putMany('now', nothings).toArray());
+async function* inputs() {
+  yield { i: 1 };
+}
+q.putMany('inc', inputs(), { inFlight: 5, priority: 1 });
+// @ts-expect-error a string is no number
+q.putMany('inc', [{ i: 'x' }]);
+// @ts-expect-error one id for many tasks
+q.putMany('inc', [{ i: 1 }], { id: 'a' });
+
+// tasks(): the type argument is a tasks module or its handlers.
+const byHandlers = client.tasks<H>('default');
+await byHandlers.put('inc', { i: 1 });
+const byModule = client.tasks<typeof import('./tasks.ts')>();
+await byModule.put('inc', { i: 1 });
+// @ts-expect-error a string is no number
+await byModule.put('inc', { i: '1' });
+const loose = client.tasks();
+await loose.put('whatever', 1);
+await loose.put('whatever');
+is<unknown>(await loose.run('whatever'));
+interface ByInterface {
+  a(input: number): string;
+}
+is<string>(await client.tasks<ByInterface>().run('a', 1));
+client.tasks<H>('default', { maxSize: 10, maxBytes: 1e6, retries: 1, poisonAfter: 2, leaseTimeout: 1_000 });
+// @ts-expect-error not offered yet
+client.tasks<H>('default', { rateLimit: { max: 1, per: 1_000 } });
+
+// Taking: the name is known when the task comes, so its input is not.
+const leased = await q.getNowait();
+if (leased !== undefined) await leased.complete(leased.token);
+// @ts-expect-error undefined where there is no task
+await leased.complete();
+// @ts-expect-error of any task
+is<number>((await q.get({ timeout: 5 })).input);
+
+// Handlers: as they are, typed or not.
+const handlers = defineTasks({ double: (n: number) => 2 * n });
+await work(client.tasks<typeof handlers>(), handlers, { concurrency: 2 });
+// @ts-expect-error no handler is a string
+defineTasks({ double: 'n' });
+// @ts-expect-error handlers of another module
+await work(client.tasks<H>(), handlers);
+// @ts-expect-error context.put comes with a later release
+defineTasks({ put: (_n: number, context) => context.put('inc', { i: 1 }) });
