@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { AuthenticationError, ConnectionLostError, ProtocolError, TooManyConnectionsError } from '../errors.ts';
 import { MAC_BYTES, newNonce, NONCE_BYTES, proof, proves, writeHello } from '../protocol/handshake.ts';
 import {
-  DEFAULT_FRAME_LIMIT,
   HANDSHAKE_DEADLINE,
+  HANDSHAKE_FRAME_LIMIT,
   PROTOCOL_VERSION,
   Refusal,
   type Role,
@@ -36,6 +36,7 @@ export interface Welcome {
 }
 
 const SECRET_BYTES = 16;
+const nothing = Buffer.alloc(0);
 
 /** The link it resolves with ignores all that comes until `handOver`, which must be called before the next turn. */
 export function enter(
@@ -46,7 +47,9 @@ export function enter(
 ): Promise<{ link: Link; welcome: Welcome }> {
   return new Promise((resolve, reject) => {
     const hello = { version: PROTOCOL_VERSION, role: identity.role, nonce: newNonce() };
-    let managerNonce: Buffer | undefined;
+    let managerNonce = nothing;
+    /** The one kind that may come next: a manager that skips its proof is none. */
+    let expected: number = ToClient.CHALLENGE;
     let over = false;
     const timer = setTimeout(() => {
       fail(new ConnectionLostError(`${channel} did not finish the handshake within ${HANDSHAKE_DEADLINE} ms`));
@@ -58,7 +61,7 @@ export function enter(
       reject(error);
       transport.destroy();
     };
-    const link = new Link(transport, DEFAULT_FRAME_LIMIT, {
+    const link = new Link(transport, HANDSHAKE_FRAME_LIMIT, {
       frame(kind, reader) {
         try {
           handle(kind, reader);
@@ -71,6 +74,8 @@ export function enter(
     });
     const handle = (kind: number, reader: Reader): void => {
       if (over) return;
+      if (kind === ToClient.REFUSED) throw refusal(reader.u8(), reader.u16(), reader.text());
+      if (kind !== expected) throw new ProtocolError(`${channel} sent a frame of kind ${kind} during the handshake`);
       switch (kind) {
         case ToClient.CHALLENGE: {
           checkVersion(reader.u16());
@@ -78,11 +83,12 @@ export function enter(
           const start = link.begin(ToManager.PROOF);
           link.writer.raw(proof(authKey, 'client', hello, managerNonce, channel));
           link.end(start);
+          expected = ToClient.PROOF;
           return;
         }
         case ToClient.PROOF: {
           const given = reader.view(MAC_BYTES);
-          if (managerNonce === undefined || !proves(given, proof(authKey, 'manager', hello, managerNonce, channel))) {
+          if (!proves(given, proof(authKey, 'manager', hello, managerNonce, channel))) {
             throw new AuthenticationError(`${channel} could not prove that it holds the auth key`);
           }
           const start = link.begin(ToManager.IDENTIFY);
@@ -90,6 +96,7 @@ export function enter(
             link.writer.item(item);
           }
           link.end(start);
+          expected = ToClient.WELCOME;
           return;
         }
         case ToClient.WELCOME: {
@@ -97,13 +104,10 @@ export function enter(
           over = true;
           clearTimeout(timer);
           link.sendLimit = welcome.frameBytes;
+          // What the manager keeps came through its own limit; an answer may gather much of it.
+          link.decoder.limit = 0xffff_ffff;
           resolve({ link, welcome });
-          return;
         }
-        case ToClient.REFUSED:
-          throw refusal(reader.u8(), reader.u16(), reader.text());
-        default:
-          throw new ProtocolError(`${channel} sent a frame of kind ${kind} during the handshake`);
       }
     };
     const start = link.begin(ToManager.HELLO);
