@@ -179,13 +179,14 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
       this.emit('broken', failure);
       return;
     }
-    const restart = setTimeout(
-      () => {
-        this.#restarts.delete(restart);
-        this.#spawn();
-      },
-      RESTART_DELAY * 2 ** (this.#failures - 1),
-    ).unref();
+    this.#spawnIn(RESTART_DELAY * 2 ** (this.#failures - 1));
+  }
+
+  #spawnIn(ms: number): void {
+    const restart = setTimeout(() => {
+      this.#restarts.delete(restart);
+      this.#spawn();
+    }, ms).unref();
     this.#restarts.add(restart);
   }
 
