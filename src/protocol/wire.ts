@@ -81,6 +81,8 @@ const MAX_DEPTH = 8;
 const SLAB = 1 << 16;
 /** What is left of a slab below this (bytes) is not worth starting in. */
 const SCRAP = 1 << 12;
+/** Memory that a large frame has asked for (bytes) goes with it: a connection would keep it for ever. */
+const KEPT = 4 * SLAB;
 
 /** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
 export class Writer {
@@ -104,11 +106,13 @@ export class Writer {
     this.#generation++;
     const taken = this.#buffer.subarray(this.#from, this.#at);
     this.#from = this.#at;
-    if (this.#buffer.length - this.#at < SCRAP) {
-      this.#buffer = Buffer.allocUnsafeSlow(SLAB);
-      this.#from = this.#at = 0;
-    }
+    if (this.#buffer.length - this.#at < SCRAP || this.#buffer.length > KEPT) this.#renew();
     return taken;
+  }
+
+  #renew(): void {
+    this.#buffer = Buffer.allocUnsafeSlow(SLAB);
+    this.#from = this.#at = 0;
   }
 
   #room(bytes: number): void {
@@ -124,6 +128,7 @@ export class Writer {
   /** Drops the frame that was begun at `start`: one that turned out not to be encodable leaves no trace. */
   abandonFrame(start: number): void {
     this.#at = this.#from + start;
+    if (start === 0 && this.#buffer.length > KEPT) this.#renew();
   }
 
   /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
