@@ -67,7 +67,9 @@ export class TaskQueue {
     this.#limits = limits;
     this.#nextLease = nextLease;
     this.#decide = decide;
-    this.records = new Records(limits.keepRecords);
+    this.records = new Records(limits.keepRecords, (task) => {
+      this.#counts[task.state] = this.count(task.state) - 1;
+    });
   }
 
   /** Tasks that can be taken now. */
@@ -196,12 +198,7 @@ export class TaskQueue {
     this.#endLease(task);
     task.attempt++;
     this.#decide.revoked(task, lease, holder, failure);
-    if (task.poisonAfter <= 1) {
-      task.failure = failure;
-      this.#end(task, State.failed, now);
-    } else {
-      this.#requeue(task, failure.message, now);
-    }
+    this.#died(task, failure, now);
   }
 
   /** The worker has ended. A task that had started counts a death; one that had not is simply ready again. */
@@ -214,13 +211,7 @@ export class TaskQueue {
       return;
     }
     task.attempt++;
-    task.deaths++;
-    if (task.deaths >= task.poisonAfter) {
-      task.failure = failure;
-      this.#end(task, State.failed, now);
-    } else {
-      this.#requeue(task, failure.message, now);
-    }
+    this.#died(task, failure, now);
   }
 
   /** False where the task had ended already. */
@@ -229,10 +220,12 @@ export class TaskQueue {
     if (task.state === State.leased) {
       const { holder, lease } = task;
       this.#endLease(task);
+      task.attempt++;
       if (holder !== undefined) this.#decide.revoked(task, lease, holder, failure);
     } else {
       if (task.state === State.ready) this.#ready.removed();
       this.#bytes -= task.bytesIn;
+      task.waiting = 0;
     }
     task.failure = failure;
     this.#end(task, State.cancelled, now);
@@ -250,7 +243,7 @@ export class TaskQueue {
       check(task.waiting > 0 === (task.state === State.blocked), `${task.key}: waits for ${task.waiting} while it is ${stateNames[task.state]}`);
       if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
     }
-    for (const state of [State.blocked, State.ready, State.leased]) {
+    for (const state of Object.values(State)) {
       check(counts[state] === this.count(state), `${this.count(state)} counted as ${stateNames[state]}, found ${counts[state]}`);
     }
     check(bytes === this.#bytes, `${this.#bytes} bytes counted, found ${bytes}`);
@@ -271,8 +264,26 @@ export class TaskQueue {
     this.#decide.ready();
   }
 
+  /** It has taken a worker with it, dead or silent. */
+  #died(task: Task, failure: Failure, now: number): void {
+    task.deaths++;
+    if (task.deaths >= task.poisonAfter) {
+      task.failure = failure;
+      this.#end(task, State.failed, now);
+    } else {
+      this.#requeue(task, failure.message, now);
+    }
+  }
+
   #requeue(task: Task, why: string | undefined, now: number): void {
-    if (why !== undefined) (task.changes ??= []).push(changed(now, State.leased, State.ready, why));
+    if (why !== undefined) {
+      // Its times are about to be overwritten: what they told goes into its history.
+      task.changes ??= task.after === undefined ? [] : [changed(task.readyAt, State.blocked, State.ready, RELEASED)];
+      task.changes.push(
+        changed(task.startedAt, State.ready, State.leased, `attempt ${task.attempt}`),
+        changed(now, State.leased, State.ready, why),
+      );
+    }
     task.startedAt = NEVER;
     this.#bytes += task.bytesIn;
     this.#becomeReady(task, now);
@@ -341,6 +352,9 @@ export class TaskQueue {
     }
   }
 }
+
+/** Why a blocked task became ready. */
+export const RELEASED = 'all it comes after have succeeded';
 
 const endings: Readonly<Partial<Record<State, string>>> = {
   [State.failed]: 'failed',

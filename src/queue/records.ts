@@ -12,8 +12,10 @@ export class Records {
   readonly #count: number;
   /** Tenths of a millisecond. */
   readonly #age: number;
+  readonly #forgotten: (task: Task) => void;
 
-  constructor(keep: { count: number; age: number }) {
+  constructor(keep: { count: number; age: number }, forgotten: (task: Task) => void) {
+    this.#forgotten = forgotten;
     this.#count = keep.count;
     this.#age = keep.age * 10;
   }
@@ -71,5 +73,8 @@ export class Records {
   #forget(task: Task): void {
     this.#byNumber.delete(task.number);
     if (task.id !== undefined) this.#byId.delete(task.id);
+    // Those would in turn hold what they come after, back to the first.
+    task.after = undefined;
+    this.#forgotten(task);
   }
 }
