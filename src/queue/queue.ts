@@ -203,12 +203,7 @@ export class TaskQueue {
     this.#endLease(task);
     task.attempt++;
     this.#decide.revoked(task, lease, holder, failure);
-    if (task.poisonAfter <= 1) {
-      task.failure = failure;
-      this.#end(task, State.failed, now);
-    } else {
-      this.#requeue(task, failure.message, now);
-    }
+    this.#died(task, failure, now);
   }
 
   /** The worker has ended. A task that had started counts a death; one that had not is simply ready again. */
@@ -221,13 +216,7 @@ export class TaskQueue {
       return;
     }
     task.attempt++;
-    task.deaths++;
-    if (task.deaths >= task.poisonAfter) {
-      task.failure = failure;
-      this.#end(task, State.failed, now);
-    } else {
-      this.#requeue(task, failure.message, now);
-    }
+    this.#died(task, failure, now);
   }
 
   /** False where the task had ended already. */
@@ -236,10 +225,12 @@ export class TaskQueue {
     if (task.state === State.leased) {
       const { holder, lease } = task;
       this.#endLease(task);
+      task.attempt++;
       if (holder !== undefined) this.#decide.revoked(task, lease, holder, failure);
     } else {
       if (task.state === State.ready) this.#ready.removed();
       this.#bytes -= task.bytesIn;
+      task.waiting = 0;
     }
     task.failure = failure;
     this.#end(task, State.cancelled, now);
@@ -260,7 +251,7 @@ export class TaskQueue {
       );
       if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
     }
-    for (const state of [State.blocked, State.ready, State.leased]) {
+    for (const state of Object.values(State)) {
       check(
         counts[state] === this.count(state),
         `${this.count(state)} counted as ${stateNames[state]}, found ${counts[state]}`,
@@ -284,8 +275,26 @@ export class TaskQueue {
     this.#decide.ready();
   }
 
+  /** It has taken a worker with it, dead or silent. */
+  #died(task: Task, failure: Failure, now: number): void {
+    task.deaths++;
+    if (task.deaths >= task.poisonAfter) {
+      task.failure = failure;
+      this.#end(task, State.failed, now);
+    } else {
+      this.#requeue(task, failure.message, now);
+    }
+  }
+
   #requeue(task: Task, why: string | undefined, now: number): void {
-    if (why !== undefined) (task.changes ??= []).push(changed(now, State.leased, State.ready, why));
+    if (why !== undefined) {
+      // Its times are about to be overwritten: what they told goes into its history.
+      task.changes ??= task.after === undefined ? [] : [changed(task.readyAt, State.blocked, State.ready, RELEASED)];
+      task.changes.push(
+        changed(task.startedAt, State.ready, State.leased, `attempt ${task.attempt}`),
+        changed(now, State.leased, State.ready, why),
+      );
+    }
     task.startedAt = NEVER;
     this.#bytes += task.bytesIn;
     this.#becomeReady(task, now);
@@ -354,6 +363,9 @@ export class TaskQueue {
     }
   }
 }
+
+/** Why a blocked task became ready. */
+export const RELEASED = 'all it comes after have succeeded';
 
 const endings: Readonly<Partial<Record<State, string>>> = {
   [State.failed]: 'failed',

@@ -46,10 +46,15 @@ class Lane {
   }
 }
 
+/** So many that stopped being ready may lie in the lanes, or as many as are ready. */
+const MANY_STALE = 1000;
+
 export class ReadyIndex {
   /** Highest priority first. */
   readonly #lanes: Lane[] = [];
   #size = 0;
+  /** In the lanes, but no longer ready. */
+  #stale = 0;
 
   get size(): number {
     return this.#size;
@@ -63,6 +68,7 @@ export class ReadyIndex {
   /** The task stopped being ready otherwise than by `shift`. */
   removed(): void {
     this.#size--;
+    if (++this.#stale > MANY_STALE && this.#stale > this.#size) this.#sweep();
   }
 
   shift(): Task | undefined {
@@ -74,12 +80,20 @@ export class ReadyIndex {
         this.#size--;
         return task;
       }
+      if (task !== undefined) this.#stale--;
     }
     return undefined;
   }
 
   *[Symbol.iterator](): IterableIterator<Task> {
     for (const lane of this.#lanes) for (const task of lane) if (task.state === State.ready) yield task;
+  }
+
+  /** Nobody may come to take, and pass them over: those that are ready go into lanes of their own. */
+  #sweep(): void {
+    const ready = [...this];
+    this.#lanes.length = this.#stale = 0;
+    for (const task of ready) this.#lane(task.priority).push(task);
   }
 
   #lane(priority: number): Lane {

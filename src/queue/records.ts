@@ -13,7 +13,6 @@ export class Records {
   readonly #count: number;
   /** Tenths of a millisecond. */
   readonly #age: number;
-
   readonly #forgotten: (task: Task) => void;
 
   constructor(keep: { count: number; age: number }, forgotten: (task: Task) => void) {
@@ -74,7 +73,9 @@ export class Records {
 
   #forget(task: Task): void {
     this.#byNumber.delete(task.number);
-    this.#forgotten(task);
     if (task.id !== undefined) this.#byId.delete(task.id);
+    // Those would in turn hold what they come after, back to the first.
+    task.after = undefined;
+    this.#forgotten(task);
   }
 }

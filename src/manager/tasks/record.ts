@@ -1,5 +1,6 @@
 /** A task's record as users read it: made when somebody asks, from the compact form. */
 import type { Item } from '../../protocol/wire.ts';
+import { RELEASED } from '../../queue/queue.ts';
 import { NEVER, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import type { ManagerCore } from '../core.ts';
@@ -17,7 +18,7 @@ export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
     name: task.name,
     state,
     priority: task.priority,
-    attempt: task.state === State.leased ? task.attempt + 1 : task.attempt,
+    attempt: attemptOf(task),
     ...(worker === undefined ? {} : { worker: worker.name, pid: worker.pid, host: worker.host }),
     putAt: time(task.putAt),
     ...(task.readyAt === NEVER ? {} : { readyAt: time(task.readyAt) }),
@@ -32,24 +33,24 @@ export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
   };
 }
 
+/** Executions that started, the one under way included. */
+function attemptOf(task: Task): number {
+  return task.state === State.leased ? task.attempt + 1 : task.attempt;
+}
+
 function historyOf(task: Task, time: (at: number) => number): TaskRecord['history'] {
   const history: { at: number; from: TaskState | 'new'; to: TaskState; why: string }[] = [];
   const name = (state: number): TaskState => stateNames[state] as TaskState;
   const blocked = task.after !== undefined && task.after.length > 0;
   history.push({ at: time(task.putAt), from: 'new', to: blocked ? 'blocked' : 'ready', why: 'put' });
   if (blocked && task.readyAt !== NEVER && task.changes === undefined) {
-    history.push({ at: time(task.readyAt), from: 'blocked', to: 'ready', why: 'all it comes after have succeeded' });
+    history.push({ at: time(task.readyAt), from: 'blocked', to: 'ready', why: RELEASED });
   }
   for (const change of task.changes ?? []) {
     history.push({ at: time(change.at), from: name(change.from), to: name(change.to), why: change.why });
   }
   if (task.startedAt !== NEVER) {
-    history.push({
-      at: time(task.startedAt),
-      from: 'ready',
-      to: 'leased',
-      why: `attempt ${Math.max(1, task.attempt)}`,
-    });
+    history.push({ at: time(task.startedAt), from: 'ready', to: 'leased', why: `attempt ${attemptOf(task)}` });
   }
   if (task.finished) {
     const from = task.startedAt === NEVER ? (blocked && task.readyAt === NEVER ? 'blocked' : 'ready') : 'leased';

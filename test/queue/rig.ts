@@ -1,0 +1,111 @@
+/** A task queue with a clock of its own and a diary of what it decided: what the tests of `src/queue` share. */
+import { type Decisions, TaskQueue } from '#qm/queue/queue.js';
+import { type Failure, type Holder, NEVER, type Task } from '#qm/queue/task.js';
+
+export interface Spec {
+  readonly id?: string;
+  readonly name?: string;
+  readonly priority?: number;
+  readonly bytes?: number;
+  readonly retries?: number;
+  readonly poisonAfter?: number;
+  readonly after?: readonly Task[];
+  readonly run?: unknown;
+}
+
+export interface Limits {
+  readonly maxSize?: number;
+  readonly maxBytes?: number;
+  readonly count?: number;
+  readonly age?: number;
+}
+
+export class QueueRig {
+  readonly queue: TaskQueue;
+  /** Tenths of a millisecond, as the queue takes it. */
+  now = 0;
+  readonly settled: Task[] = [];
+  readonly moved: string[] = [];
+  readonly revoked: { key: string; lease: number; holder: Holder; failure: Failure }[] = [];
+  /** How often the queue said that something is ready. */
+  wakes = 0;
+
+  constructor(limits: Limits = {}, nextLease = counter()) {
+    const { maxSize = Infinity, maxBytes = Infinity, count = Infinity, age = Infinity } = limits;
+    const decisions: Decisions = {
+      settled: (task) => void this.settled.push(task),
+      moved: (task) => void this.moved.push(`${task.key} ${task.state}`),
+      ready: () => void this.wakes++,
+      revoked: (task, lease, holder, failure) => void this.revoked.push({ key: task.key, lease, holder, failure }),
+    };
+    this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords: { count, age } }, nextLease, decisions);
+  }
+
+  put(spec: Spec = {}): Task {
+    const { id, name = 'work', priority = 0, bytes = 1, retries = 0, poisonAfter = 3, after, run } = spec;
+    const whole = { id, name, priority, input: 'input', bytesIn: bytes, retries, poisonAfter, after };
+    return this.queue.put(whole, this.now, undefined, 0, run);
+  }
+
+  /** Takes a task that must be there. */
+  take(holder: Holder = aHolder()): Task & { holder: Holder } {
+    const task = this.queue.take(holder, undefined, this.now);
+    if (task?.holder === undefined) throw new Error('nothing is ready');
+    return task as Task & { holder: Holder };
+  }
+
+  /** The keys of all that is ready, in the order in which it is taken; takes it. */
+  drain(): string[] {
+    const keys: string[] = [];
+    const holder = aHolder();
+    for (let task = this.queue.take(holder, undefined, this.now); task;) {
+      keys.push(task.key);
+      task = this.queue.take(holder, undefined, this.now);
+    }
+    return keys;
+  }
+
+  complete(task: Task, output: unknown = 'output') {
+    return this.queue.complete(endOf(task), output, 1, this.now);
+  }
+
+  fail(task: Task, final = false, message = 'boom') {
+    return this.queue.fail(endOf(task), failed(message), final, this.now);
+  }
+
+  giveBack(task: Task) {
+    return this.queue.giveBack(task.holder as Holder, task.lease, this.now);
+  }
+
+  lose(task: Task, started = true): void {
+    this.queue.lose(task.holder as Holder, task.lease, started, lost, this.now);
+  }
+
+  expire(task: Task): void {
+    this.queue.expire(task.holder as Holder, task.lease, lost, this.now);
+  }
+
+  cancel(task: Task): boolean {
+    return this.queue.cancel(task, cancelled, this.now);
+  }
+}
+
+export function counter(): () => number {
+  let last = 0;
+  return () => ++last;
+}
+
+export function aHolder(): Holder {
+  return { leases: new Map() };
+}
+
+export function endOf(task: Task) {
+  return { holder: task.holder ?? aHolder(), lease: task.lease, number: task.number, ranFor: NEVER };
+}
+
+export function failed(message = 'boom'): Failure {
+  return { code: 'QM_TASK_FAILED', message, fields: [], cause: undefined };
+}
+
+export const lost: Failure = { code: 'QM_WORKER_LOST', message: 'the worker is lost', fields: [], cause: undefined };
+export const cancelled: Failure = { code: 'QM_TASK_CANCELLED', message: 'cancelled', fields: [], cause: undefined };
