@@ -40,6 +40,16 @@ export interface TaskSpec {
   readonly after: readonly Task[] | undefined;
 }
 
+/** The end of a lease as its holder reports it. */
+export interface LeaseEnd {
+  readonly holder: Holder;
+  readonly lease: number;
+  /** The task's number. */
+  readonly number: number;
+  /** As the worker measured it, in tenths of a millisecond; NEVER where it did not. */
+  readonly ranFor: number;
+}
+
 /** What became of a call that speaks for a lease. */
 export type LeaseAnswer = 'done' | 'repeated' | 'lost';
 
@@ -138,22 +148,13 @@ export class TaskQueue {
     return task;
   }
 
-  /** `ranFor`: as the worker measured it, in tenths of a millisecond; NEVER where it did not. */
-  complete(
-    holder: Holder,
-    lease: number,
-    number: number,
-    ranFor: number,
-    output: unknown,
-    bytesOut: number,
-    now: number,
-  ): LeaseAnswer {
-    const task = holder.leases.get(lease);
-    if (task === undefined) return this.#endedBefore(number, lease);
+  complete(end: LeaseEnd, output: unknown, bytesOut: number, now: number): LeaseAnswer {
+    const task = end.holder.leases.get(end.lease);
+    if (task === undefined) return this.#endedBefore(end);
     this.#endLease(task);
     task.attempt++;
-    task.endedBy = lease;
-    if (ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - ranFor);
+    task.endedBy = end.lease;
+    if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     task.output = output;
     task.bytesOut = bytesOut;
     dropInput(task);
@@ -162,21 +163,13 @@ export class TaskQueue {
     return 'done';
   }
 
-  fail(
-    holder: Holder,
-    lease: number,
-    number: number,
-    ranFor: number,
-    failure: Failure,
-    final: boolean,
-    now: number,
-  ): LeaseAnswer {
-    const task = holder.leases.get(lease);
-    if (task === undefined) return this.#endedBefore(number, lease);
+  fail(end: LeaseEnd, failure: Failure, final: boolean, now: number): LeaseAnswer {
+    const task = end.holder.leases.get(end.lease);
+    if (task === undefined) return this.#endedBefore(end);
     this.#endLease(task);
     task.attempt++;
-    task.endedBy = lease;
-    if (ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - ranFor);
+    task.endedBy = end.lease;
+    if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     if (!final && task.failures < task.retries) {
       task.failures++;
       this.#requeue(task, `attempt ${task.attempt} failed: ${failure.message}`, now);
@@ -307,8 +300,8 @@ export class TaskQueue {
   }
 
   /** A repeated complete gets the same answer while the record is kept. */
-  #endedBefore(number: number, lease: number): LeaseAnswer {
-    return this.records.byNumber(number)?.endedBy === lease ? 'repeated' : 'lost';
+  #endedBefore(end: LeaseEnd): LeaseAnswer {
+    return this.records.byNumber(end.number)?.endedBy === end.lease ? 'repeated' : 'lost';
   }
 
   #settle(task: Task, state: State, now: number): void {

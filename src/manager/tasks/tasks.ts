@@ -124,7 +124,7 @@ export class Tasks extends SharedObject implements Decisions {
     const refs = (reader.u8() & PayloadFlags.refs) !== 0;
     const bytesOut = reader.left;
     const output = refs ? session.adopt(reader.item()) : reader.rest();
-    const answer = this.#queue.complete(taker, lease, number, ranFor, output, bytesOut, this.#now());
+    const answer = this.#queue.complete({ holder: taker, lease, number, ranFor }, output, bytesOut, this.#now());
     this.#answerLease(taker, call, lease, answer);
   }
 
@@ -138,7 +138,7 @@ export class Tasks extends SharedObject implements Decisions {
     const task = taker.leases.get(lease);
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
     const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
-    const answer = this.#queue.fail(taker, lease, number, ranFor, failure, final, this.#now());
+    const answer = this.#queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#now());
     this.#answerLease(taker, call, lease, answer);
   }
 
