@@ -177,7 +177,7 @@ export class ManagerCore {
         case 'inspectWorkers':
           return call.answer(inspectWorkers(this));
         case 'vouch':
-          return call.answer(this.vouchers.vouch(call.session, String(args[0])));
+          return call.answer(this.vouchers.vouch(call.session, String(args[0]), this.#sessionWith(String(args[0]))));
         case 'workerGone':
           return call.answer(this.vouchers.gone(call.session, String(args[0]), args[1], args[2]));
         case 'open': {
@@ -192,6 +192,11 @@ export class ManagerCore {
     } catch (error) {
       call.fail(error);
     }
+  }
+
+  #sessionWith(ticket: string): Session | undefined {
+    for (const session of this.sessions.values()) if (session.peer.ticket === ticket) return session;
+    return undefined;
   }
 
   addBoard(board: Tasks): void {

@@ -27,11 +27,12 @@ const UNKNOWN: ProcessEnd = { exitCode: undefined, signal: undefined };
 export class Vouchers {
   readonly #vouchers = new Map<string, Voucher>();
 
-  vouch(group: Session, ticket: string): void {
+  /** `joined`: the worker's session where it is there already, because the group comes back in a session of its own. */
+  vouch(group: Session, ticket: string, joined: Session | undefined): void {
     const ended = (): void => this.#groupEnded(ticket);
     const forget = (): void => void group.holdings.delete(ended);
     group.holdings.add(ended);
-    this.#vouchers.set(ticket, { group, forget, session: undefined, end: undefined, settle: undefined });
+    this.#vouchers.set(ticket, { group, forget, session: joined, end: undefined, settle: undefined });
   }
 
   joined(ticket: string, session: Session): void {

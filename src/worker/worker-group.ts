@@ -67,6 +67,10 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   readonly #cleanUp = (): void => this.#killAll();
   /** The manager has lost the worker, or has not heard it for too long. */
   readonly #endSilent = (ticket: unknown): void => this.#children.get(String(ticket))?.kill();
+  /** The new session of the group knows nothing of its workers yet. */
+  readonly #vouchAgain = (): void => {
+    for (const ticket of this.#children.keys()) this.#call('vouch', [ticket]);
+  };
 
   constructor(
     connection: Connection,
@@ -80,6 +84,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     this.#settings = settings;
     this.#count = count;
     connection.on('manager:workerSilent', this.#endSilent);
+    connection.on('reconnected', this.#vouchAgain);
     process.once('exit', this.#cleanUp);
   }
 
@@ -129,6 +134,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
       }),
     );
     this.#connection.off('manager:workerSilent', this.#endSilent);
+    this.#connection.off('reconnected', this.#vouchAgain);
     process.off('exit', this.#cleanUp);
   }
 
