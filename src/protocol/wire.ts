@@ -278,7 +278,8 @@ export class Writer {
         if (value === null) this.u8(NULL);
         else if (value instanceof Packed) this.#packed(value);
         else if (value instanceof Verbatim) this.verbatim(value.bytes);
-        else this.#list(value);
+        else if (Array.isArray(value)) this.#list(value as readonly Item[]);
+        else throw new TypeError(`an argument is of type ${typeof value}: only strings, numbers, bigints and booleans cross as they are`);
     }
   }
 

@@ -137,7 +137,13 @@ export class Connection extends EventEmitter {
         writer.u32(guard.handle);
         writer.u48(guard.number);
       }
-      for (const arg of args) writer.item(arg);
+      try {
+        for (const arg of args) writer.item(arg);
+      } catch (error) {
+        writer.abandonFrame(start);
+        this.forget(id);
+        throw error;
+      }
       this.finish(start, id);
       if (wait !== undefined) this.watch(id, wait, reject, 'the call');
     });

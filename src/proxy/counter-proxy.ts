@@ -9,15 +9,20 @@ export class CounterProxy extends HoldableProxy {
 
   /** Adds `by` (default 1) and returns the sum. */
   async add(by = 1, options?: GuardOptions): Promise<number> {
-    return (await this.call('add', [by], undefined, options?.guard)) as number;
+    return (await this.call('add', [asNumber(by, 'what is added')], undefined, options?.guard)) as number;
   }
 
   /** Replaces the number. */
   async set(value: number, options?: GuardOptions): Promise<void> {
-    await this.call('set', [value], undefined, options?.guard);
+    await this.call('set', [asNumber(value, 'the value')], undefined, options?.guard);
   }
 
   protected at(where: ObjectHandle): this {
     return new CounterProxy(where) as this;
   }
+}
+
+function asNumber(value: number, what: string): number {
+  if (typeof value === 'number') return value;
+  throw new TypeError(`${what} must be a number, not ${value === null ? 'null' : `a ${typeof value}`}`);
 }

@@ -82,6 +82,7 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
   async increment(key: K, by?: number, options?: GuardOptions): Promise<number>;
   async increment(key: K, by: bigint, options?: GuardOptions): Promise<bigint>;
   async increment(key: K, by: number | bigint = 1, options?: GuardOptions): Promise<number | bigint> {
+    if (typeof by !== 'number' && typeof by !== 'bigint') throw new TypeError('increment adds a number or a bigint');
     return (await this.call('increment', [asKey(key), by], undefined, options?.guard)) as number | bigint;
   }
 

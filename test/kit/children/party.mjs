@@ -1,0 +1,18 @@
+/** The other end of test/kit/parties.ts: connects, then runs the functions that it is sent. */
+import * as qm from 'quartermaster';
+
+const client = await qm.connect();
+const kept = {};
+const say = (said) => process.send({ said });
+
+process.on('message', async ({ id, source, args }) => {
+  try {
+    const there = new Function(`return (${source})`)();
+    process.send({ id, value: await there({ client, qm, kept, say }, ...args) });
+  } catch (error) {
+    const { name, message, code } = error instanceof Error ? error : new Error(String(error));
+    process.send({ id, error: { name, message, code } });
+  }
+});
+process.on('disconnect', () => process.exit());
+process.send({ ready: true });

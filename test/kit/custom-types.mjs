@@ -1,0 +1,102 @@
+/** Types that tests register with their managers: as a module for a manager process, or by hand for an embedded one. */
+
+export class Ledger {
+  constructor(owner = 'nobody', entries = []) {
+    this.owner = owner;
+    this.entries = entries;
+  }
+  book(amount, note) {
+    if (typeof amount !== 'number') throw new TypeError('an amount is a number');
+    this.entries.push({ amount, note });
+    return this.balance();
+  }
+  balance() {
+    return this.entries.reduce((sum, { amount }) => sum + amount, 0);
+  }
+  echo(...values) {
+    return values;
+  }
+  function() {
+    return () => {};
+  }
+  fail() {
+    throw Object.assign(new RangeError('overdrawn', { cause: new Error('the cause') }), { code: 'E_OVERDRAWN' });
+  }
+  _hidden() {
+    return 'hidden';
+  }
+  #secret() {
+    return 'secret';
+  }
+  get tip() {
+    return this.#secret();
+  }
+  then(resolve) {
+    resolve('thenable');
+  }
+}
+
+export class Account extends Ledger {
+  /** Inherits book() and the rest. */
+  interest(rate) {
+    return this.balance() * rate;
+  }
+  branch() {
+    return new Ledger(`${this.owner}'s branch`);
+  }
+  nothing() {
+    return null;
+  }
+}
+
+/** Whose methods await: each must have the object for itself until it settles. */
+export class Slow {
+  inside = 0;
+  most = 0;
+  entered = 0;
+  total = 0;
+  async step(by = 1) {
+    this.entered++;
+    this.most = Math.max(this.most, ++this.inside);
+    const before = this.total;
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+    this.total = before + by;
+    this.inside--;
+    return this.total;
+  }
+  async fail() {
+    this.inside++;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.inside--;
+    throw new Error('after a while');
+  }
+  /** Stays inside until somebody calls let() of the same process's gate. */
+  async stay(name) {
+    await new Promise((resolve) => gates.set(name, resolve));
+    return name;
+  }
+}
+
+/** Opens what Slow.stay() waits at; a type of its own, because a Slow that stays is busy. */
+export class Gatekeeper {
+  waiting(name) {
+    return gates.has(name);
+  }
+  open(name) {
+    gates.get(name)?.();
+    return gates.delete(name);
+  }
+}
+const gates = new Map();
+
+export default function register(manager) {
+  manager.register('Ledger', Ledger, { methods: ['book', 'balance', 'echo', 'function', 'fail'] });
+  manager.register('Account', Account, { returnsProxy: ['branch', 'nothing'], methods: ['book', 'balance', 'interest', 'branch', 'nothing', 'echo'] });
+  manager.register('Open', (...args) => new Ledger(...args));
+  manager.register('Slow', Slow);
+  manager.register('Gatekeeper', Gatekeeper);
+  manager.register('Broken', () => 5);
+  manager.register('Refusing', () => {
+    throw new RangeError('not today');
+  });
+}
