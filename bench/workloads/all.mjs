@@ -1,0 +1,21 @@
+// @ts-check
+/** All workloads, in the order of their numbers. */
+import { noopTasks } from './t1-noop-tasks.mjs';
+import { oneCall } from './t3-one-call.mjs';
+import { callsInFlight } from './t4-calls-in-flight.mjs';
+import { memory } from './t9-memory.mjs';
+import { start } from './t11-start.mjs';
+import { recovery } from './t12-recovery.mjs';
+
+/**
+ * @typedef {object} Workload
+ * @property {string} id
+ * @property {string} title
+ * @property {string} about what is measured, for the report
+ * @property {(bench: import('../harness/bench.mjs').Bench) => Promise<Outcome>} run
+ *
+ * @typedef {Pick<import('../harness/report.mjs').Section, 'tables' | 'targets' | 'notes'>} Outcome
+ */
+
+/** @type {readonly Workload[]} */
+export const workloads = [noopTasks, oneCall, callsInFlight, memory, start, recovery];
