@@ -56,7 +56,7 @@ export type LeaseAnswer = 'done' | 'repeated' | 'lost';
 export class TaskQueue {
   readonly records: Records;
   readonly #ready = new ReadyIndex();
-  readonly #limits: QueueLimits;
+  #limits: QueueLimits;
   readonly #decide: Decisions;
   readonly #nextLease: () => number;
   readonly #counts = new Array<number>(stateNames.length).fill(0);
@@ -70,6 +70,12 @@ export class TaskQueue {
     this.records = new Records(limits.keepRecords, (task) => {
       this.#counts[task.state] = this.count(task.state) - 1;
     });
+  }
+
+  /** Other limits from here on. */
+  configure(limits: QueueLimits): void {
+    this.#limits = limits;
+    this.records.keep(limits.keepRecords);
   }
 
   /** Tasks that can be taken now. */

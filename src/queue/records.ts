@@ -10,13 +10,18 @@ export class Records {
   readonly #byNumber = new Numbered<Task>();
   readonly #byId = new Map<string, Task>();
   readonly #finished = new Deque<Task>();
-  readonly #count: number;
+  #count = 0;
   /** Tenths of a millisecond. */
-  readonly #age: number;
+  #age = 0;
   readonly #forgotten: (task: Task) => void;
 
   constructor(keep: { count: number; age: number }, forgotten: (task: Task) => void) {
     this.#forgotten = forgotten;
+    this.keep(keep);
+  }
+
+  /** How many records of finished tasks, and for how long (ms). */
+  keep(keep: { count: number; age: number }): void {
     this.#count = keep.count;
     this.#age = keep.age * 10;
   }

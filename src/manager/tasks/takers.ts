@@ -26,13 +26,14 @@ export class Takers {
   readonly #board: SharedObject;
   readonly #manager: ManagerCore;
   readonly #queue: TaskQueue;
-  readonly #leaseTimeout: number;
+  /** ms */
+  readonly #leaseTimeout: () => number;
   readonly #all = new Set<Taker>();
   /** Takers with room in their windows. */
   readonly #hungry = new Set<Taker>();
   readonly #waits = new WaitList<Wait>();
 
-  constructor(board: SharedObject, manager: ManagerCore, queue: TaskQueue, leaseTimeout: number) {
+  constructor(board: SharedObject, manager: ManagerCore, queue: TaskQueue, leaseTimeout: () => number) {
     this.#board = board;
     this.#manager = manager;
     this.#queue = queue;
@@ -50,11 +51,18 @@ export class Takers {
       taker = new Taker(session, handle);
       session.takers.set(handle, taker);
       this.#all.add(taker);
-      if (this.#leaseTimeout !== this.#manager.taskDefaults.leaseTimeout) {
-        session.event(handle, 'leaseTimeout', this.#leaseTimeout);
-      }
+      if (this.#leaseTimeout() !== this.#manager.taskDefaults.leaseTimeout) this.#tell(taker);
     }
     return taker;
+  }
+
+  /** The lease timeout has been set: who beats must know. */
+  tellLeaseTimeout(): void {
+    for (const taker of this.#all) this.#tell(taker);
+  }
+
+  #tell({ session, handle }: Taker): void {
+    session.event(handle, 'leaseTimeout', this.#leaseTimeout());
   }
 
   /** A call for one task. `held`: through a hold on the board, so it must not wait. */
@@ -137,7 +145,7 @@ export class Takers {
 
   /** Ends the leases of those who have been silent for too long. Returns how many leases are out. */
   checkLeases(): number {
-    const silentSince = performance.now() - this.#leaseTimeout;
+    const silentSince = performance.now() - this.#leaseTimeout();
     const now = this.#manager.now();
     let leases = 0;
     for (const taker of this.#all) {
@@ -149,7 +157,7 @@ export class Takers {
       }
       for (const [lease, task] of [...taker.leases]) {
         if ((taker.extended.get(lease) ?? 0) > now) continue;
-        this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout), now);
+        this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout()), now);
       }
     }
     return leases;
@@ -169,7 +177,7 @@ export class Takers {
     if (task === undefined) return;
     // With a window of one, a task goes straight to the caller who asked for it.
     if (asked && taker.window === 1) taker.started = task.lease;
-    this.#manager.watchLeases(this.#leaseTimeout / 5);
+    this.#manager.watchLeases(this.#leaseTimeout() / 5);
     this.#send(taker, task);
   }
 

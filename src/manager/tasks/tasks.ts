@@ -8,7 +8,7 @@ import { encode } from '../../protocol/codec.ts';
 import { errorItem, WireError } from '../../protocol/errors.ts';
 import { FailFlags, PayloadFlags, PutFlags, ToClient } from '../../protocol/messages.ts';
 import { type Item, Packed, type Reader } from '../../protocol/wire.ts';
-import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
+import { type Decisions, type LeaseAnswer, type QueueLimits, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
 import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { type Answer, Call } from '../call.ts';
@@ -36,7 +36,9 @@ const noOptions: PutOptionItems = {};
 export class Tasks extends SharedObject implements Decisions {
   readonly takers: Takers;
   readonly #manager: ManagerCore;
-  readonly #options: TaskDefaults;
+  #options: TaskDefaults;
+  /** Somebody has asked for it with options: they hold from then on. */
+  #configured: boolean;
   readonly #queue: TaskQueue;
   readonly #outcomes: Outcomes;
   readonly #putters = new WaitList<Putter>();
@@ -47,18 +49,22 @@ export class Tasks extends SharedObject implements Decisions {
     super(made);
     this.#manager = made.manager;
     this.#options = queueOptions(made.manager.taskDefaults, options);
-    const { maxSize, maxBytes, keepCount, keepAge, leaseTimeout } = this.#options;
-    const limits = { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge } };
-    this.#queue = new TaskQueue(limits, made.manager.nextLease, this);
+    this.#configured = options.size > 0;
+    this.#queue = new TaskQueue(limitsOf(this.#options), made.manager.nextLease, this);
     this.#outcomes = new Outcomes(this.#queue.records);
-    this.takers = new Takers(this, made.manager, this.#queue, leaseTimeout);
+    this.takers = new Takers(this, made.manager, this.#queue, () => this.#options.leaseTimeout);
     this.#runs = new Runs(made.manager, this.#queue);
     made.manager.addBoard(this);
   }
 
   attach(options: ReadonlyMap<string, Item>): void {
     if (options.size === 0) return;
-    checkSameOptions(this.title, this.#options, queueOptions(this.#manager.taskDefaults, options));
+    const asked = queueOptions(this.#manager.taskDefaults, options);
+    if (this.#configured) return checkSameOptions(this.title, this.#options, asked);
+    this.#configured = true;
+    this.#options = asked;
+    this.#queue.configure(limitsOf(asked));
+    this.takers.tellLeaseTimeout();
   }
 
   // --- frames of producers ---
@@ -409,6 +415,10 @@ export class Tasks extends SharedObject implements Decisions {
     const kept = `keepRecords: ${keepCount} records, ${keepAge} ms`;
     throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
   }
+}
+
+function limitsOf({ maxSize, maxBytes, keepCount, keepAge }: TaskDefaults): QueueLimits {
+  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge } };
 }
 
 export function refuseLease(session: Session, call: number, lease: number): void {
