@@ -83,14 +83,20 @@ async function run({ workers, out }: Settings, plan: Plan, startedAt: number, si
   const manager = await startManager();
   try {
     const group = await startWorkers(manager, new URL('./tasks.js', import.meta.url), { count: workers });
+    // Without workers the jobs would wait for ever.
+    const broken = new AbortController();
+    group.once('broken', (error) => broken.abort(error));
     try {
-      const jobs = manager.tasks<typeof tasks>().runGraph(graph, { signal });
+      const ended = AbortSignal.any([signal, broken.signal]);
+      const jobs = manager.tasks<typeof tasks>().runGraph(graph, { signal: ended });
       const shown = display();
       try {
         const result = jobs.output(report);
         result.catch(() => {});
         for await (const progress of jobs.progress()) shown.show(progress);
         return await result;
+      } catch (error) {
+        throw broken.signal.aborted ? (broken.signal.reason as Error) : error;
       } finally {
         shown.end();
       }
