@@ -57,7 +57,12 @@ export class ManagerCore {
 
   /** Tenths of a millisecond since the start, monotonic. */
   now(): number {
-    return Math.round((performance.now() - this.#started) * 10);
+    return this.at(performance.now());
+  }
+
+  /** The same of a reading of `performance.now()`. */
+  at(reading: number): number {
+    return Math.round((reading - this.#started) * 10);
   }
 
   /** The wall-clock time (ms since 1970) of a `now()`: for people only. */

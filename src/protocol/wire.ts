@@ -79,6 +79,8 @@ const MAX_DEPTH = 8;
 
 /** Memory is asked for in pieces of this size (bytes) and dealt out to one `take()` after the other. */
 const SLAB = 1 << 16;
+/** Bytes that are copied one by one. */
+const SHORT = 40;
 /** What is left of a slab below this (bytes) is not worth starting in. */
 const SCRAP = 1 << 12;
 /** Memory that a large frame has asked for (bytes) goes with it: a connection would keep it for ever. */
@@ -210,7 +212,7 @@ export class Writer {
   raw(bytes: Uint8Array, from = 0, to = bytes.length): void {
     const size = to - from;
     this.#room(size);
-    if (size < 24) {
+    if (size < SHORT) {
       const buffer = this.#buffer;
       let at = this.#at;
       for (let i = from; i < to; i++) buffer[at++] = bytes[i] as number;
@@ -222,8 +224,17 @@ export class Writer {
 
   /** A string whose characters stand for bytes, as they are. */
   latin1(bytes: string): void {
-    this.#room(bytes.length);
-    this.#at += this.#buffer.write(bytes, this.#at, 'latin1');
+    const { length } = bytes;
+    this.#room(length);
+    if (length < SHORT) {
+      // Cheaper than a call into the engine's own code.
+      const buffer = this.#buffer;
+      let at = this.#at;
+      for (let i = 0; i < length; i++) buffer[at++] = bytes.charCodeAt(i);
+      this.#at = at;
+    } else {
+      this.#at += this.#buffer.write(bytes, this.#at, 'latin1');
+    }
   }
 
   /** Overwrites a byte that was written when `length` was `at`. */

@@ -107,10 +107,9 @@ export class Takers {
   }
 
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
-  feed(taker: Taker): void {
+  feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
-      const now = this.#manager.now();
       do this.#give(taker, false, now);
       while (this.#queue.ready > 0 && taker.hungry);
     }

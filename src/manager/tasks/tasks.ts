@@ -130,7 +130,7 @@ export class Tasks extends SharedObject implements Decisions {
     const refs = (reader.u8() & PayloadFlags.refs) !== 0;
     const bytesOut = reader.left;
     const output = refs ? session.adopt(reader.item()) : reader.rest();
-    const answer = this.#queue.complete({ holder: taker, lease, number, ranFor }, output, bytesOut, this.#now());
+    const answer = this.#queue.complete({ holder: taker, lease, number, ranFor }, output, bytesOut, this.#arrival(session));
     this.#answerLease(taker, call, lease, answer);
   }
 
@@ -144,7 +144,7 @@ export class Tasks extends SharedObject implements Decisions {
     const task = taker.leases.get(lease);
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
     const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
-    const answer = this.#queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#now());
+    const answer = this.#queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
     this.#answerLease(taker, call, lease, answer);
   }
 
@@ -302,7 +302,7 @@ export class Tasks extends SharedObject implements Decisions {
   #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
     const { retries, poisonAfter } = this.#options;
     const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
-    const task = this.#queue.put(spec, this.#now(), session, call);
+    const task = this.#queue.put(spec, this.#arrival(session), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }
 
@@ -388,7 +388,7 @@ export class Tasks extends SharedObject implements Decisions {
     if (answer === 'done') taker.done++;
     if (taker.extended.size > 0) taker.extended.delete(lease);
     taker.session.done(call);
-    this.takers.feed(taker);
+    this.takers.feed(taker, this.#arrival(taker.session));
     if (this.#putters.size > 0) this.#admit();
   }
 
@@ -397,6 +397,11 @@ export class Tasks extends SharedObject implements Decisions {
     if (this.#putters.size > 0) this.#admit();
     this.takers.dispatch();
     if (this.#putters.size > 0) this.#admit();
+  }
+
+  /** When the frame that is being handled came: one reading of the clock for the whole chunk. */
+  #arrival(session: Session): number {
+    return this.#manager.at(session.link.lastReceived);
   }
 
   #now(): number {

@@ -21,10 +21,10 @@ export function assemble({ tree, end }: MarkedTree, packed: Packed, context: Cod
   let at = 0;
   for (let i = 2; i < tree.length; i++) {
     const length: unknown = tree[i];
-    check(isCount(length) && length <= tail.length - at, 'binaries longer than its bytes');
+    check(isCount(length), 'a binary without a length');
     blobs.push(new Binary(tail.subarray(at, (at += length))));
   }
-  check(at === tail.length, 'bytes behind its end');
+  check(at === tail.length, 'binaries of another length than its bytes');
   return new Assembly(blobs, packed, context).value(tree[1]);
 }
 
@@ -91,7 +91,7 @@ class Assembly {
     this.#objects.push(tree);
     for (let i = 0; i < tree.length; i++) {
       const part = tree[i];
-      if (part === hole) delete tree[i];
+      if (part === hole) Reflect.deleteProperty(tree, i);
       else if (typeof part === 'object') tree[i] = this.value(part);
     }
     return tree;
@@ -160,7 +160,7 @@ class Assembly {
     const array: unknown[] = this.#begin([]);
     // An element at the far end makes the engine keep the array as a table: a length alone would allocate.
     array[MAX_LENGTH - 1] = undefined;
-    delete array[MAX_LENGTH - 1];
+    Reflect.deleteProperty(array, MAX_LENGTH - 1);
     array.length = length;
     for (let i = 2; i < tree.length; i += 2) {
       const index = tree[i];
