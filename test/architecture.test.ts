@@ -285,7 +285,7 @@ function badFiles(src: string, allowed: Readonly<Record<string, string>>): strin
   return sources(src).flatMap((file) => {
     const name = relative(src, file);
     const found: string[] = [];
-    if (/(^|[-/.])(utils?|helpers?|misc|common)([-/.]|$)/i.test(name))
+    if (/(^|[-/.])(utils?|helpers|misc|common)([-/.]|$)/i.test(name))
       found.push(`src/${name} says nothing by its name: give the helper a home and the name of what it does.`);
     const lines = readFileSync(file, 'utf8').split('\n').length - 1;
     if (lines > longest && !Object.hasOwn(allowed, name))

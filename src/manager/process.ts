@@ -43,7 +43,11 @@ pipe.on('data', (chunk: string) => {
 pipe.on('close', () => {
   if (!detached) process.exit(0);
 });
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void finish({}));
+process.on('SIGTERM', () => void finish({}));
+// Ctrl-C reaches the whole group of a terminal: then it is the parent that decides when to end its manager.
+process.on('SIGINT', () => {
+  if (detached) void finish({});
+});
 
 async function start(orders: ManagerOrders): Promise<void> {
   try {

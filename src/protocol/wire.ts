@@ -349,14 +349,14 @@ export class Writer {
       this.u8(PACKED);
     } else {
       this.u8(PACKED_WITH_REFS);
-      this.u16(proxies.length);
+      this.u32(proxies.length);
       for (const ref of proxies) {
         this.u8(ref.local ? 1 : 0);
         this.u48(ref.id);
         this.text(ref.typeId);
         this.item(ref.name);
       }
-      this.u16(jobs.length);
+      this.u32(jobs.length);
       for (const ref of jobs) {
         this.item(ref.queue);
         this.item(ref.id);
@@ -549,9 +549,16 @@ export class Reader {
     return negative ? -value : value;
   }
 
+  /** A count of things that take at least a byte each. */
+  #count(): number {
+    const count = this.u32();
+    if (count > this.left) throw new ProtocolError(`a message claims ${count} references in ${this.left} bytes`);
+    return count;
+  }
+
   #packedWithRefs(): Packed {
     const proxies: ProxyRef[] = [];
-    for (let count = this.u16(); count > 0; count--) {
+    for (let count = this.#count(); count > 0; count--) {
       const local = this.u8() === 1;
       const id = this.u48();
       const typeId = this.text();
@@ -559,7 +566,7 @@ export class Reader {
       proxies.push({ id, local, typeId, name: typeof name === 'string' ? name : undefined });
     }
     const jobs: JobRefInfo[] = [];
-    for (let count = this.u16(); count > 0; count--) jobs.push({ queue: this.string(), id: this.string() });
+    for (let count = this.#count(); count > 0; count--) jobs.push({ queue: this.string(), id: this.string() });
     const size = this.u32();
     const at = this.#need(size);
     return new Packed(copyOf(this.#buffer, at, at + size), proxies, jobs);

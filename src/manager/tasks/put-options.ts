@@ -79,12 +79,18 @@ function chosenId(value: Item): string {
   return value;
 }
 
+/** Any form will do: the task's id is 'run/job'. */
+function jobId(value: Item): string {
+  if (typeof value === 'string' && value !== '' && value.length <= 1000) return value;
+  throw new TypeError('the id of a job must be a string of 1 to 1,000 characters');
+}
+
 /** Jobs cross as [id, name, input, after, outside, options, keep]. */
 export function readGraphJobs(item: Item): GraphJob[] {
   return listOf(item, 'jobs').map((job) => {
     const [id, name, input, after, outside, options, keep] = listOf(job, 'a job');
     return {
-      id: chosenId(id),
+      id: jobId(id),
       name: String(name),
       input,
       after: listOf(after, 'after').map(String),
