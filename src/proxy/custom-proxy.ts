@@ -1,7 +1,7 @@
 /** Proxies of types that users register: each method of the object as an async one. */
 import { UnknownMethodError } from '../errors.ts';
 import type { Item } from '../protocol/wire.ts';
-import { HoldableProxy, type HoldOptions, type ObjectHandle, where } from './object-proxy.ts';
+import { HoldableProxy, type HoldOptions, type ObjectHandle, titleOf, where } from './object-proxy.ts';
 
 /** What every proxy has, whatever it stands for. */
 export interface ProxyBase extends AsyncDisposable {
@@ -37,9 +37,14 @@ export type ObjectProxy<T extends object, P extends keyof T = never> = ProxyBase
 };
 
 class CustomProxy extends HoldableProxy {
-  invoke(method: string, args: readonly unknown[]): Promise<unknown> {
+  async invoke(method: string, args: readonly unknown[]): Promise<unknown> {
     const items: Item[] = args.map((arg, at) => this.pack(arg, `args[${at}]`));
-    return this.call('invoke', [method, items]).then((item) => this.unpack(item));
+    return this.unpack(await this.call('invoke', [method, items]));
+  }
+
+  /** For messages and templates: a method of that name would be a call. */
+  [Symbol.toPrimitive](): string {
+    return `[${titleOf(this[where])}]`;
   }
 
   protected at(handle: ObjectHandle): this {
@@ -54,6 +59,7 @@ const own = new Set<string | symbol>([
   'dispose',
   'withLock',
   Symbol.asyncDispose,
+  Symbol.toPrimitive,
   where,
 ]);
 
