@@ -290,7 +290,10 @@ export class Writer {
         else if (value instanceof Packed) this.#packed(value);
         else if (value instanceof Verbatim) this.verbatim(value.bytes);
         else if (Array.isArray(value)) this.#list(value as readonly Item[]);
-        else throw new TypeError(`an argument is of type ${typeof value}: only strings, numbers, bigints and booleans cross as they are`);
+        else
+          throw new TypeError(
+            `an argument is of type ${typeof value}: only strings, numbers, bigints and booleans cross as they are`,
+          );
     }
   }
 

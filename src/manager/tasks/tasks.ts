@@ -130,7 +130,12 @@ export class Tasks extends SharedObject implements Decisions {
     const refs = (reader.u8() & PayloadFlags.refs) !== 0;
     const bytesOut = reader.left;
     const output = refs ? session.adopt(reader.item()) : reader.rest();
-    const answer = this.#queue.complete({ holder: taker, lease, number, ranFor }, output, bytesOut, this.#arrival(session));
+    const answer = this.#queue.complete(
+      { holder: taker, lease, number, ranFor },
+      output,
+      bytesOut,
+      this.#arrival(session),
+    );
     this.#answerLease(taker, call, lease, answer);
   }
 
