@@ -99,7 +99,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return new DictProxy<K, V>(this.#open('dict', name));
   }
 
-  /** A shared queue of values. Options count for whoever makes it; a later ask with other ones is refused at its first call. */
+  /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
     return new QueueProxy<T>(this.#open('queue', name, options));
   }
@@ -121,7 +121,10 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return new ValueProxy<T | undefined>(this.#open('value', name, { initial }));
   }
 
-  /** `M`: the tasks module (`typeof import('./tasks.js')`) or its handlers, for the types of names, inputs and outputs. */
+  /**
+   * A task queue. `M`: the tasks module (`typeof import('./tasks.js')`) or its handlers, for the types of names, inputs
+   * and outputs. The first ask with options sets them; a later one with others is refused at its first call.
+   */
   tasks<M extends Shape<HandlersOf<M>> | { default: object } = Handlers>(
     name = 'default',
     options?: TaskQueueOptions,
