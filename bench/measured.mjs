@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * What every measured program does alike: it is given its parameters as `key=value`, checks what it has timed, and says
  * its figures as one line of JSON, the last of its output. It throws where a result is wrong, and ends by itself.

@@ -1,4 +1,3 @@
-// @ts-check
 /** What processes use. Read from /proc: NaN where the system has none. */
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -69,13 +68,13 @@ export function residentBytes(pid) {
 }
 
 /**
- * The processes that were started with this variable in their environment.
+ * The processes that were started with such a variable in their environment: 'NAME=value'.
  *
- * @param {string} variable
+ * @param {(variable: string) => boolean} is
  * @returns {number[]}
  */
-export function startedWith(variable) {
-  return processIds().filter((pid) => textOf(`/proc/${pid}/environ`).split('\0').includes(variable));
+export function startedWith(is) {
+  return processIds().filter((pid) => textOf(`/proc/${pid}/environ`).split('\0').some(is));
 }
 
 function processIds() {

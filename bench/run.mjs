@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * The benchmarks: `npm run bench -- [T1 T3 …] [options]`. Prints a table for each workload, with the limit and the peers
  * of the same run beside ours and the targets below; exits with 1 where a result was wrong or a program did not end,

@@ -1,4 +1,3 @@
-// @ts-check
 /** Numbers about numbers. */
 
 /**

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * One run of the benchmarks: what was asked for, and the rounds. In a round every entrant runs once, one after the
  * other, so that what disturbs the machine for a while disturbs them all.

@@ -1,4 +1,3 @@
-// @ts-check
 /** Where it was measured. */
 import os from 'node:os';
 

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * Runs one measured program: a child process in a process group and with a temporary folder of its own. It ends by
  * itself, or is ended after `timeout` ms with all that it has started; either way nothing of it is left.
@@ -119,10 +118,10 @@ function figuresIn(name, output) {
  */
 async function sayWhatIsLeft(name, folder) {
   const deadline = Date.now() + GRACE;
-  let left = startedWith(`TMPDIR=${folder}`);
+  let left = processesOf(folder);
   while (left.length > 0 && Date.now() < deadline) {
     await sleep(25);
-    left = startedWith(`TMPDIR=${folder}`);
+    left = processesOf(folder);
   }
   for (const pid of left) console.error(`${name} has left process ${pid} behind`);
 }
@@ -136,7 +135,7 @@ async function sayWhatIsLeft(name, folder) {
 function endAll(folder, child) {
   const lives = child.pid !== undefined && child.exitCode === null && child.signalCode === null;
   if (lives) kill(-(/** @type {number} */ (child.pid))); // its process group
-  for (const pid of startedWith(`TMPDIR=${folder}`)) kill(pid);
+  for (const pid of processesOf(folder)) kill(pid);
   rmSync(folder, { recursive: true, force: true });
 }
 
@@ -147,4 +146,13 @@ function kill(pid) {
   } catch {
     // it has ended
   }
+}
+
+/**
+ * Wherever they are, also in process groups of their own.
+ *
+ * @param {string} folder
+ */
+function processesOf(folder) {
+  return startedWith((variable) => variable === `TMPDIR=${folder}`);
 }

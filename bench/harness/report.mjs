@@ -1,4 +1,3 @@
-// @ts-check
 /** A run as JSON and as Markdown. */
 import { format, resolveConfig } from 'prettier';
 import { median } from '../statistics.mjs';

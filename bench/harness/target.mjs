@@ -1,4 +1,3 @@
-// @ts-check
 /** What a figure should be, and whether it is. */
 
 /**

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T4: `n` calls of one object, 100 of them outstanding at any time. Without payload: a counter's `add`, whose answers
  * must also come in order. With small values: a dict's `set` and `get` (the client encodes and decodes, the manager

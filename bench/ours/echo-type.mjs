@@ -1,4 +1,3 @@
-// @ts-check
 /** A custom type for T4: its arguments are decoded in the manager, and its answers encoded there. */
 
 export class Echo {

@@ -1,4 +1,3 @@
-// @ts-check
 /** T12: takes the lock, tells its parent the token, and holds it until it is killed. */
 import { connect } from 'quartermaster';
 

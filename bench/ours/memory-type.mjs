@@ -1,4 +1,3 @@
-// @ts-check
 /** A custom type for T9: collects garbage in the process that it is in, the manager's, and says what is left. */
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';

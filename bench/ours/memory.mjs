@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T9: bytes for each of `n` small tasks (an input of 30 bytes), in a fresh manager process.
  *

@@ -1,4 +1,3 @@
-// @ts-check
 /** T1: `n` tasks `{ i } → i + 1`, put in one go by this process, run by 2 worker processes, every result awaited. */
 import { Manager, startManager, startWorkers } from 'quartermaster';
 import { checkNoops, parameters, report } from '../measured.mjs';

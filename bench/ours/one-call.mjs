@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T3: one call of a proxy at a time, each awaited before the next, `n` pairs of them: a queue's put and getNowait, or a
  * dict's set and get, with a small value that is encoded and decoded.

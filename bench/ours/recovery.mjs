@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T12, `kills` times each: from the SIGKILL of a worker to the start of its task on another one, which is idle; and from
  * the SIGKILL of the process that holds a lock to the grant of the next waiter, this process. Milliseconds.

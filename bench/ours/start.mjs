@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T11, in a fresh process: a bare `node -e 0`, then the manager, 2 workers, one more client, one task through all of
  * it, and the end of it all. Milliseconds.

@@ -1,4 +1,3 @@
-// @ts-check
 /** The handlers that the workers of the benchmarks run. */
 import { defineTasks } from 'quartermaster';
 

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * T1 with nothing but `child_process.fork()` and its JSON messages: tasks are sent in turn to each child, with `window`
  * of them outstanding at each (0: all at once), and the replies resolve promises found by id.

@@ -1,4 +1,3 @@
-// @ts-check
 /** All workloads, in the order of their numbers. */
 import { noopTasks } from './t1-noop-tasks.mjs';
 import { oneCall } from './t3-one-call.mjs';

@@ -1,4 +1,3 @@
-// @ts-check
 import { spawnSync } from 'node:child_process';
 import { file, limit, peer, ratio, withCpuEach } from '../harness/bench.mjs';
 import { target } from '../harness/target.mjs';

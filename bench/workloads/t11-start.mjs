@@ -1,4 +1,3 @@
-// @ts-check
 import { medianOf } from '../harness/bench.mjs';
 import { target } from '../harness/target.mjs';
 import { median } from '../statistics.mjs';

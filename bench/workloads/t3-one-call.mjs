@@ -1,4 +1,3 @@
-// @ts-check
 import { limit, medianOf, ratio, withCpuEach } from '../harness/bench.mjs';
 import { target } from '../harness/target.mjs';
 

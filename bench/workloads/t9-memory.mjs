@@ -1,4 +1,3 @@
-// @ts-check
 import { limit, medianOf } from '../harness/bench.mjs';
 import { target } from '../harness/target.mjs';
 
