@@ -76,14 +76,7 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
 export function decodeFrom(reader: Reader, context: CodecContext = nothing): unknown {
   const bytes = reader.packedView();
   if (bytes === undefined) return decode(reader.item(), context);
-  try {
-    const tree = readTree(bytes);
-    // What is put together keeps parts of its bytes, so they must be its own.
-    return tree instanceof MarkedTree ? unpack(new Packed(Buffer.from(bytes)), context) : tree;
-  } catch (error) {
-    if (error instanceof QuartermasterError) throw error;
-    throw new ProtocolError('a payload cannot be decoded', { cause: error });
-  }
+  return unpack(new Packed(bytes), context); // whatever of the bytes goes into the value is copied by then
 }
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */
