@@ -10,6 +10,11 @@ export function keyOf(item: Item, what = 'a key'): Exclude<Scalar, null | undefi
   throw new TypeError(`${what} must be a string, number, bigint or boolean`);
 }
 
+export function textOf(item: Item, what: string): string {
+  if (typeof item === 'string') return item;
+  throw new TypeError(`${what} must be a string`);
+}
+
 export function numberOf(item: Item, what: string): number {
   if (typeof item === 'number') return item;
   throw new TypeError(`${what} must be a number`);

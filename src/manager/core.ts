@@ -7,6 +7,7 @@ import { ManagerGoneError, ProxyDisposedError, TypeMismatchError, UnknownMethodE
 import { methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
+import { textOf } from './arguments.ts';
 import type { Call } from './call.ts';
 import type { NewMutex } from './gate.ts';
 import { inspectTasks, inspectWorkers } from './inspect.ts';
@@ -183,9 +184,15 @@ export class ManagerCore {
         case 'inspectWorkers':
           return call.answer(inspectWorkers(this));
         case 'vouch':
-          return call.answer(this.vouchers.vouch(call.session, String(args[0]), this.#sessionWith(String(args[0]))));
+          return call.answer(
+            this.vouchers.vouch(
+              call.session,
+              textOf(args[0], 'a ticket'),
+              this.#sessionWith(textOf(args[0], 'a ticket')),
+            ),
+          );
         case 'workerGone':
-          return call.answer(this.vouchers.gone(call.session, String(args[0]), args[1], args[2]));
+          return call.answer(this.vouchers.gone(call.session, textOf(args[0], 'a ticket'), args[1], args[2]));
         case 'open': {
           call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
           return call.answer();

@@ -100,7 +100,8 @@ export class Manager implements AsyncDisposable {
       this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), {
         maxConnections,
       });
-      const file = directory?.connectionFile ?? (connectionFileFor(at) as string);
+      const file = directory?.connectionFile ?? connectionFileFor(at);
+      if (file === undefined) throw new TypeError(`there is no place for a connection file beside ${at}`);
       writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
       this.#connectionFile = file;
       return { address: at, connectionFile: file };

@@ -10,9 +10,10 @@ import { type Item, Packed, type Writer } from './wire.ts';
 const builtIn: Readonly<Record<string, new (message: string) => Error>> = { TypeError, RangeError, Error };
 
 /** A failure that is in plain form already. */
-export class WireError {
+export class WireError extends Error {
   readonly item: Item;
   constructor(item: Item) {
+    super('an error on its way to a client');
     this.item = item;
   }
 }
@@ -54,10 +55,11 @@ export function errorFrom(item: Item, context?: CodecContext): Error {
   const [code, message, pairs, cause] = item as [Item, Item, Item, Item];
   const fields: Record<string, unknown> = {};
   if (Array.isArray(pairs)) for (let i = 0; i + 1 < pairs.length; i += 2) fields[String(pairs[i])] = pairs[i + 1];
+  const text = typeof message === 'string' ? message : 'a failure without a message';
   const options = cause === undefined ? undefined : { cause: causeFrom(cause, context) };
-  if (isErrorCode(code)) return rebuildError(code, String(message), fields, options);
+  if (isErrorCode(code)) return rebuildError(code, text, fields, options);
   const Class = typeof code === 'string' && Object.hasOwn(builtIn, code) ? builtIn[code] : undefined;
-  return new (Class ?? Error)(String(message));
+  return new (Class ?? Error)(text);
 }
 
 function causeFrom(cause: Item, context: CodecContext | undefined): unknown {

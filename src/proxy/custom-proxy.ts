@@ -4,7 +4,7 @@ import type { Item } from '../protocol/wire.ts';
 import { HoldableProxy, type HoldOptions, type ObjectHandle, titleOf, where } from './object-proxy.ts';
 
 /** What every proxy has, whatever it stands for. */
-export interface ProxyBase extends AsyncDisposable {
+export interface ProxyBase extends AsyncDisposable, Disposable {
   /** The name by which the object is shared; undefined for an unnamed one. */
   readonly name: string | undefined;
   /** The id of its type. */
@@ -64,6 +64,7 @@ const own = new Set<string | symbol>([
   'dispose',
   'withLock',
   Symbol.asyncDispose,
+  Symbol.dispose,
   Symbol.toPrimitive,
   where,
 ]);
@@ -93,5 +94,5 @@ export function customProxy(handle: ObjectHandle): ProxyBase {
       throw new UnknownMethodError(`a proxy has no property '${String(key)}' to set; call a method of the object`);
     },
     has: (_target, key) => own.has(key),
-  }) as unknown as ProxyBase;
+  });
 }

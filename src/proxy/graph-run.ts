@@ -78,7 +78,7 @@ export class GraphRun implements AsyncDisposable {
 
   /** The output of one job, as soon as it has it. */
   async output<Out>(job: JobRef<Out> | string, options?: WaitOptions): Promise<Out> {
-    const id = typeof job === 'string' ? job : isJobRef(job) ? job[jobRef].id : String(job);
+    const id = typeof job === 'string' ? job : isJobRef(job) ? job[jobRef].id : job.id;
     if (!this.#ids.has(id)) throw new UnknownJobError(`run '${this.id}' has no job '${id}'`, [id]);
     await this.#submitted;
     return this.#outputOf(id, options) as Promise<Out>;
@@ -233,8 +233,8 @@ function send({ connection, handle }: TaskCalls, run: string, items: readonly It
 function eventFrom(item: Item): JobEvent {
   const [job, name, state, at, worker, pid, error] = item as readonly Item[];
   return {
-    job: String(job),
-    name: String(name),
+    job: job as string,
+    name: name as string,
     state: state as TaskState,
     at: Number(at),
     ...(typeof worker === 'string' ? { worker } : {}),

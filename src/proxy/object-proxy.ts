@@ -1,7 +1,7 @@
 /** What every proxy has in common: a client's handle on one shared object. */
 import { ProxyDisposedError } from '../errors.ts';
 import { decode, encode } from '../protocol/codec.ts';
-import { type BuiltInType, methods, ToManager } from '../protocol/messages.ts';
+import { methods, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Connection, Grant } from './connection.ts';
@@ -32,7 +32,7 @@ export interface ObjectHandle {
   readonly held?: boolean;
 }
 
-export abstract class BaseProxy implements AsyncDisposable {
+export abstract class BaseProxy implements AsyncDisposable, Disposable {
   readonly #where: ObjectHandle;
   #disposed = false;
 
@@ -66,6 +66,10 @@ export abstract class BaseProxy implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    void this.dispose();
   }
 
   /** Where the object is; for the parts of this library, not for users. */
@@ -164,7 +168,7 @@ const numbers = new Map<string, ReadonlyMap<string, number>>(
 );
 
 function numberOf(typeId: string, method: string): number {
-  const known = numbers.get(typeId as BuiltInType) ?? numbers.get('custom');
+  const known = numbers.get(typeId) ?? numbers.get('custom');
   return known?.get(method) as number;
 }
 

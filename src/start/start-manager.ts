@@ -43,7 +43,7 @@ export async function startManager(options: ManagerOptions & { detached?: boolea
   child.unref();
   pipe.unref();
   if (detached) pipe.destroy();
-  return Object.assign(client, managed(client, child, pipe, report.connectionFile)) as ManagerProcess;
+  return Object.assign(client, managed(client, child, pipe, report.connectionFile));
 }
 
 function managed(client: Client, child: ChildProcess, pipe: Socket, connectionFile: string) {

@@ -3,6 +3,7 @@
  * 4 the helper thread watches whether the group is still there.
  */
 import { Socket } from 'node:net';
+import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
@@ -56,7 +57,9 @@ async function run(orders: WorkerOrders): Promise<void> {
     await work(client.tasks(queue), tasks.handlers, { concurrency, name, signal: stop.signal });
     await tasks.teardown?.();
   } catch (error) {
-    if (!stop.signal.aborted) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
+    // Without its manager a worker has nothing to do; its group hears of the same by its own connection.
+    const expected = stop.signal.aborted || error instanceof ManagerGoneError;
+    if (!expected) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
     process.exit(1);
   }
   process.exit(0);

@@ -4,7 +4,7 @@
 import { ConnectionLostError, LeaseLostError, ManagerGoneError } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
-import type { Handlers, LeasedTask } from '../tasks.ts';
+import type { LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
 import { runTask, type Runner } from './run-task.ts';
 
@@ -26,7 +26,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
-  const runner: Runner = { handlers: checkHandlers(handlers, 'work()') as Handlers, name, onRefused };
+  const runner: Runner = { handlers: checkHandlers(handlers, 'work()'), name, onRefused };
   const source = queue[taker];
   source.prepare();
   try {

@@ -9,7 +9,7 @@ import { decode, encode } from '../../protocol/codec.ts';
 import { WireError } from '../../protocol/errors.ts';
 import { methods as protocolMethods } from '../../protocol/messages.ts';
 import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
-import { listOf } from '../arguments.ts';
+import { listOf, textOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Registered } from '../registry.ts';
@@ -92,12 +92,11 @@ class Custom extends SharedObject {
   attach(): void {}
 
   async invoke(_call: Call, [name, args]: readonly Item[]): Promise<Answer> {
-    const method = typeof name === 'string' ? this.#methods.get(name) : undefined;
+    const wanted = textOf(name, 'the name of a method');
+    const method = this.#methods.get(wanted);
     if (method === undefined) {
       const exposed = [...this.#methods.keys()].join(', ');
-      throw new UnknownMethodError(
-        `${this.title} exposes no method '${String(name)}'; it exposes ${exposed || 'none'}`,
-      );
+      throw new UnknownMethodError(`${this.title} exposes no method '${wanted}'; it exposes ${exposed || 'none'}`);
     }
     const values = listOf(args, 'args').map((arg) => decode(arg));
     let result: unknown;
@@ -106,9 +105,8 @@ class Custom extends SharedObject {
     } catch (error) {
       throw new WireError(encodeError(error));
     }
-    if (this.#returnsProxy.has(name as string))
-      return result === undefined || result === null ? result : this.#proxyOf(result);
-    return encode(result, {}, `result of ${String(name)}()`);
+    if (this.#returnsProxy.has(wanted)) return result === undefined || result === null ? result : this.#proxyOf(result);
+    return encode(result, {}, `result of ${wanted}()`);
   }
 
   /** The public data of the object. */

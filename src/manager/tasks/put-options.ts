@@ -3,7 +3,7 @@ import { ProtocolError } from '../../errors.ts';
 import { PutKey } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
 import { automaticNumber } from '../../queue/task.ts';
-import { countOf, listOf, numberOf } from '../arguments.ts';
+import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 
 /** Options of a put. */
@@ -45,7 +45,7 @@ export function putOptions(item: Item): PutOptionItems {
   const list = listOf(item, 'options');
   const options: { -readonly [K in keyof PutOptionItems]: PutOptionItems[K] } = {};
   for (let i = 0; i + 1 < list.length; i += 2) {
-    const value = list[i + 1] as Item;
+    const value = list[i + 1];
     switch (list[i]) {
       case PutKey.id:
         options.id = chosenId(value);
@@ -64,7 +64,7 @@ export function putOptions(item: Item): PutOptionItems {
         options.atMostOnce = value === true;
         break;
       default:
-        throw new ProtocolError(`a put has an unknown option ${String(list[i])}`);
+        throw new ProtocolError('a put has an unknown option');
     }
   }
   return options;
@@ -91,7 +91,7 @@ export function readGraphJobs(item: Item): GraphJob[] {
     const [id, name, input, after, outside, options, keep] = listOf(job, 'a job');
     return {
       id: jobId(id),
-      name: String(name),
+      name: textOf(name, 'the name of a job'),
       input,
       after: listOf(after, 'after').map(String),
       outside: listOf(outside, 'outside').map(String),

@@ -11,6 +11,7 @@ import { type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import { type Decisions, type LeaseAnswer, type QueueLimits, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
 import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
+import { textOf } from '../arguments.ts';
 import { type Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -181,12 +182,12 @@ export class Tasks extends SharedObject implements Decisions {
   // --- calls ---
 
   record(_call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#lookUp(String(id));
+    const task = this.#lookUp(textOf(id, 'an id'));
     return task === undefined ? undefined : encode(recordOf(task, this.#manager));
   }
 
   has(_call: Call, [id]: readonly Item[]): Answer {
-    return this.#lookUp(String(id)) !== undefined;
+    return this.#lookUp(textOf(id, 'an id')) !== undefined;
   }
 
   size(): Answer {
@@ -208,32 +209,33 @@ export class Tasks extends SharedObject implements Decisions {
 
   /** Answers [outcome, output | error] once the task has one. */
   outcome(call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#find(String(id));
+    const task = this.#find(textOf(id, 'an id'));
     if (task.finished) return outcomeItem(task);
     return call.park(this.#outcomes.watch(task, (ended) => call.answer(outcomeItem(ended))));
   }
 
   cancel(_call: Call, [id, reason]: readonly Item[]): Answer {
-    const task = this.#find(String(id));
+    const task = this.#find(textOf(id, 'an id'));
     return this.#queue.cancel(task, cancelled(task, reason), this.#now());
   }
 
   /** Sends the task's progress from now on; answers when the task has ended. */
   progress(call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#find(String(id));
+    const task = this.#find(textOf(id, 'an id'));
     return task.finished ? undefined : call.park(this.#outcomes.follow(task, call));
   }
 
   watchRun(call: Call, [id, events]: readonly Item[]): Answer {
-    return this.#runs.watch(call, String(id), events === true);
+    return this.#runs.watch(call, textOf(id, 'an id'), events === true);
   }
 
   closeRun(_call: Call, [id]: readonly Item[]): Answer {
-    this.#runs.close(String(id));
+    this.#runs.close(textOf(id, 'an id'));
   }
 
   cancelRun(_call: Call, [id, reason]: readonly Item[]): Answer {
-    for (const task of this.#runs.tasksOf(String(id))) this.#queue.cancel(task, cancelled(task, reason), this.#now());
+    for (const task of this.#runs.tasksOf(textOf(id, 'an id')))
+      this.#queue.cancel(task, cancelled(task, reason), this.#now());
   }
 
   /** Tasks that wait or run. */
