@@ -115,7 +115,7 @@ export class Session {
       case ToManager.DROP:
         return this.drop(reader.u32());
       case ToManager.CANCEL:
-        return this.parked.get(reader.u32())?.cancelled();
+        return this.#cancel(reader.u32());
       case ToManager.HOLD:
         return this.#hold(reader);
       case ToManager.BEAT:
@@ -346,6 +346,16 @@ export class Session {
     if (!(object instanceof Lock) || !object.holds(grant)) {
       throw new NotLockOwnerError(`the guard given with this call no longer holds ${object.title}`);
     }
+  }
+
+  /** Whoever gives up is told which came first, so that nothing is given to somebody who has left. */
+  #cancel(id: number): void {
+    const call = this.parked.get(id);
+    if (call === undefined) return;
+    call.cancelled();
+    const start = this.link.begin(ToClient.CANCELLED);
+    this.link.writer.u32(id);
+    this.link.end(start);
   }
 
   #hold(reader: Reader): void {

@@ -40,7 +40,7 @@ export const ToManager = {
   DROP: 11,
   /** u32 call, u32 handle, u8 method (plus GUARDED: u32 handle of the lock, u48 grant), items */
   CALL: 12,
-  /** u32 call: its caller no longer waits */
+  /** u32 call: its caller no longer waits. Answered by CANCELLED where it came in time; otherwise the answer is on its way. */
   CANCEL: 13,
   /** u32 call, u32 handle, u32 new handle for the held object, f64 hold timeout in ms (0: none) */
   HOLD: 14,
@@ -90,6 +90,8 @@ export const ToClient = {
   FAILED: 142,
   /** u32 handle, text event, item: something happened to an object that this session holds */
   EVENT: 143,
+  /** u32 call: it was cancelled while it waited, and has changed nothing */
+  CANCELLED: 144,
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 150,

@@ -174,23 +174,24 @@ export class Connection extends EventEmitter {
     this.forget(id);
   }
 
-  /** Lets a call end early by its caller's signal or timeout; the manager is told. */
+  /**
+   * Lets a call end early by its caller's signal or timeout. The manager decides which came first, this or what the call
+   * waited for, and the call settles as it says: an item or a grant is never given to somebody who has left.
+   */
   watch(id: number, wait: WaitOptions, reject: (error: unknown) => void, what: string): void {
     if (wait.signal === undefined && wait.timeout === undefined) return;
     const pending = this.#calls.get(id);
     if (pending === undefined) return;
     pending.endWatch = watchWait(wait, what, (reason) => {
-      this.cancel(id);
-      reject(reason);
+      if (this.#down !== undefined) return reject(reason);
+      pending.givenUp = { reason };
+      this.#sendCancel(id);
     });
   }
 
   /** The caller of `id` no longer waits. */
   cancel(id: number): void {
-    if (!this.forget(id) || this.#down !== undefined) return;
-    const start = this.link.begin(ToManager.CANCEL);
-    this.link.writer.u32(id);
-    this.link.end(start);
+    if (this.forget(id) && this.#down === undefined) this.#sendCancel(id);
   }
 
   forget(id: number): Pending | undefined {
@@ -258,6 +259,12 @@ export class Connection extends EventEmitter {
     return this.#callIds;
   }
 
+  #sendCancel(id: number): void {
+    const start = this.link.begin(ToManager.CANCEL);
+    this.link.writer.u32(id);
+    this.link.end(start);
+  }
+
   #sendOpen(handle: number, { typeId, name, options }: Opening): void {
     const start = this.link.begin(ToManager.OPEN);
     this.link.writer.u32(handle);
@@ -304,6 +311,11 @@ export class Connection extends EventEmitter {
       case ToClient.FAILED:
         this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
         return;
+      case ToClient.CANCELLED: {
+        const pending = this.forget(reader.u32());
+        if (pending?.givenUp !== undefined) pending.failed(pending.givenUp.reason as Error);
+        return;
+      }
       case ToClient.PROGRESS:
         this.#calls.get(reader.u32())?.report(reader.item());
         return;
@@ -382,7 +394,7 @@ export class Connection extends EventEmitter {
       this.#start();
       for (const [handle, opening] of this.#openings) this.#sendOpen(handle, opening);
     }
-    for (const pending of calls) pending.failed(reason);
+    for (const pending of calls) pending.failed(pending.givenUp === undefined ? reason : (pending.givenUp.reason as Error));
     for (const listener of listeners) listener.sessionEnded?.(reason);
     this.emit(this.#closed ? 'closed' : 'reconnected');
   }

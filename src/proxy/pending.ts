@@ -5,6 +5,8 @@ import type { Item, Reader } from '../protocol/wire.ts';
 export abstract class Pending {
   /** Ends the watch over its signal and timeout, if it has one. */
   endWatch: (() => void) | undefined = undefined;
+  /** Its caller has given up, and why; it is still to be heard whether the manager had answered before. */
+  givenUp: { readonly reason: unknown } | undefined = undefined;
 
   /** Whether it keeps the process alive. */
   get waits(): boolean {
