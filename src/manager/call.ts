@@ -13,6 +13,8 @@ export class Call {
   readonly id: number;
   /** It came through a hold on the object: it enters while others wait, and must not wait itself. */
   readonly held: boolean;
+  /** Of a write that counts only while a grant is held: throws once it is not. */
+  guard: (() => void) | undefined = undefined;
   #cancel: (() => void) | undefined;
   #over = false;
 
@@ -32,6 +34,17 @@ export class Call {
     this.#cancel = cancel;
     this.session.parked.set(this.id, this);
     return PARKED;
+  }
+
+  /** Asked when the call's turn comes after a wait: false, and told to the caller, where its grant has ended meanwhile. */
+  stillGuarded(): boolean {
+    try {
+      this.guard?.();
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
   }
 
   /** Its caller no longer waits. */

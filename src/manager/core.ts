@@ -166,10 +166,11 @@ export class ManagerCore {
     object.dropped(new ProxyDisposedError(`${object.title} has been disposed of`));
   }
 
-  /** Tells every session that has a handle on the object. */
+  /** Tells every session that has a handle on the object, once. */
   tellHolders(object: SharedObject, event: string, item: Item): void {
     for (const session of this.sessions.values()) {
-      for (const handle of session.handlesOn(object)) session.whenWritable(() => session.event(handle, event, item));
+      const handle = session.handleOn(object);
+      if (handle !== undefined) session.whenWritable(() => session.event(handle, event, item));
     }
   }
 

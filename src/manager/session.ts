@@ -5,7 +5,7 @@
  * gate; what must wait is parked. When the session ends, one place (`end`) lets go of all of it: parked calls, holds,
  * guards, leases, references.
  */
-import { NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
+import { DeadlockError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
 import { writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
@@ -188,9 +188,10 @@ export class Session {
     this.link.end(start);
   }
 
-  /** Handles of this session on that object. */
-  *handlesOn(object: SharedObject): IterableIterator<number> {
-    for (const [number, handle] of this.handles) if (handle.object === object && !handle.hold) yield number;
+  /** One of this session's handles on that object, if it has any. */
+  handleOn(object: SharedObject): number | undefined {
+    for (const [number, handle] of this.handles) if (handle.object === object && !handle.hold) return number;
+    return undefined;
   }
 
   /** Opens a handle; what is wrong with the object is kept for the first call. */
@@ -316,9 +317,10 @@ export class Session {
     const call = new Call(this, id, hold !== undefined);
     if (object === undefined) return call.fail(entry.error);
     const number = method & ~GUARDED;
+    if (guard !== undefined) call.guard = () => this.#checkGuard(guard.lock, guard.grant);
     const invoke = (): Answer | Promise<Answer> => {
       hold?.check();
-      if (guard !== undefined) this.#checkGuard(guard.lock, guard.grant);
+      call.guard?.();
       const implementation = object.type.methods[number];
       if (implementation === undefined) throw new UnknownMethodError(`${object.title} has no method ${number}`);
       return implementation.call(
@@ -343,7 +345,7 @@ export class Session {
 
   #checkGuard(lock: number, grant: number): void {
     const object = this.#objectOf(lock);
-    if (!(object instanceof Lock) || !object.holds(grant)) {
+    if (!(object instanceof Lock) || !object.holds(grant, this)) {
       throw new NotLockOwnerError(`the guard given with this call no longer holds ${object.title}`);
     }
   }
@@ -361,11 +363,14 @@ export class Session {
   #hold(reader: Reader): void {
     const call = new Call(this, reader.u32(), false);
     const handle = reader.u32();
-    const { object, error } = this.#entry(handle);
+    const { object, error, hold: outer } = this.#entry(handle);
     const alias = reader.u32();
     const timeout = reader.f64();
     if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);
     if (object === undefined) return call.fail(error);
+    if (outer !== undefined) {
+      return call.fail(new DeadlockError(`${object.title} is held already, and a held object must not wait`));
+    }
     call.park(() => {});
     void object.gate.acquire().then((release) => {
       if (call.over) return release();

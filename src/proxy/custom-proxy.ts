@@ -1,7 +1,7 @@
 /** Proxies of types that users register: each method of the object as an async one. */
 import { UnknownMethodError } from '../errors.ts';
 import type { Item } from '../protocol/wire.ts';
-import { HoldableProxy, type HoldOptions, type ObjectHandle, where } from './object-proxy.ts';
+import { HoldableProxy, type HoldOptions, type ObjectHandle, titleOf, where } from './object-proxy.ts';
 
 /** What every proxy has, whatever it stands for. */
 export interface ProxyBase extends AsyncDisposable {
@@ -42,9 +42,14 @@ export type ObjectProxy<T extends object, P extends keyof T = never> = ProxyBase
 };
 
 class CustomProxy extends HoldableProxy {
-  invoke(method: string, args: readonly unknown[]): Promise<unknown> {
+  async invoke(method: string, args: readonly unknown[]): Promise<unknown> {
     const items: Item[] = args.map((arg, at) => this.pack(arg, `args[${at}]`));
-    return this.call('invoke', [method, items]).then((item) => this.unpack(item));
+    return this.unpack(await this.call('invoke', [method, items]));
+  }
+
+  /** For messages and templates: a method of that name would be a call. */
+  [Symbol.toPrimitive](): string {
+    return `[${titleOf(this[where])}]`;
   }
 
   protected at(handle: ObjectHandle): this {
@@ -52,7 +57,16 @@ class CustomProxy extends HoldableProxy {
   }
 }
 
-const own = new Set<string | symbol>(['name', 'typeId', 'snapshot', 'dispose', 'withLock', Symbol.asyncDispose, where]);
+const own = new Set<string | symbol>([
+  'name',
+  'typeId',
+  'snapshot',
+  'dispose',
+  'withLock',
+  Symbol.asyncDispose,
+  Symbol.toPrimitive,
+  where,
+]);
 
 /** Names that are never methods of a shared object; asking for them makes no call. */
 const never = new Set<string | symbol>(['then', 'constructor', '__proto__', 'prototype', 'toJSON']);

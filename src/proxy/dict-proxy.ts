@@ -90,7 +90,7 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
    * Sets `next` if the value is `expected` (undefined: if there is none), and says whether it was. Scalars compare by
    * SameValueZero, everything else by content.
    */
-  compareAndSet(key: K, expected: V | undefined, next: V, options?: GuardOptions): Promise<boolean> {
+  async compareAndSet(key: K, expected: V | undefined, next: V, options?: GuardOptions): Promise<boolean> {
     const at = asKey(key);
     return compareAndSet(
       (was, becomes) => this.call('compareAndSet', [at, was, becomes], undefined, options?.guard),

@@ -2,7 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { DeadlockError, NotLockOwnerError } from '../errors.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Connection, Grant } from './connection.ts';
-import { BaseProxy, grantSymbol, type ObjectHandle, titleOf } from './object-proxy.ts';
+import { methods } from '../protocol/messages.ts';
+import { BaseProxy, grantSymbol, type ObjectHandle, titleOf, where } from './object-proxy.ts';
 
 /** Who holds a lock. */
 export interface LockOwner {
@@ -12,12 +13,14 @@ export interface LockOwner {
   readonly token: bigint;
 }
 
-/** The locks whose `runExclusive` bodies surround the running code. */
+/** The locks whose `runExclusive` bodies surround the running code, or surrounded the code that started it. */
 const bodies = new AsyncLocalStorage<readonly Body[]>();
 interface Body {
   readonly lock: string;
   readonly connection: Connection;
   readonly place: string;
+  /** No body of that lock any more once its grant has ended. */
+  readonly guard: LockGuard;
 }
 
 /**
@@ -40,6 +43,11 @@ export class LockGuard implements AsyncDisposable {
   /** Aborts when the lock is lost before it is released: from then on somebody else may hold it. */
   get signal(): AbortSignal {
     return this.#lost.signal;
+  }
+
+  /** Neither released nor lost. */
+  get held(): boolean {
+    return this.#released === undefined && !this.#lost.signal.aborted;
   }
 
   /** Passes the lock on. A second call changes nothing. @throws NotLockOwnerError when the lock was lost before */
@@ -66,15 +74,17 @@ export class LockGuard implements AsyncDisposable {
  */
 export class LockProxy extends BaseProxy {
   readonly #guards = new Map<number, LockGuard>();
+  /** Calls under way that may end in a guard. */
+  #asking = 0;
 
-  constructor(where: ObjectHandle) {
-    super(where);
-    where.connection.listen(where.handle, {
+  constructor(at: ObjectHandle) {
+    super(at);
+    at.connection.listen(at.handle, {
       sessionEnded: (error) => this.#sessionEnded(error),
       event: (event, item) => {
         if (event === 'lockBroken' && Array.isArray(item)) {
-          where.connection.emit('lockBroken', {
-            lock: where.name,
+          at.connection.emit('lockBroken', {
+            lock: at.name,
             pid: item[0],
             name: item[1],
             token: this.#token(Number(item[2])),
@@ -90,25 +100,31 @@ export class LockProxy extends BaseProxy {
    */
   async acquire(options?: WaitOptions): Promise<LockGuard> {
     this.#refuseReentry();
-    return this.#granted((await this.call('acquire', [], options)) as number);
+    return (await this.#ask('acquire', options)) as LockGuard;
   }
 
   /** The lock if it is free now. */
-  async tryAcquire(): Promise<LockGuard | undefined> {
-    const grant = await this.call('tryAcquire', []);
-    return grant === undefined ? undefined : this.#granted(grant as number);
+  tryAcquire(): Promise<LockGuard | undefined> {
+    return this.#ask('tryAcquire');
   }
 
   /** Runs `fn` while holding the lock. @throws NotLockOwnerError when the lock was lost while it ran */
   async runExclusive<R>(fn: (guard: LockGuard) => R | Promise<R>, options?: WaitOptions): Promise<R> {
     const place = callerOf(new Error('here').stack);
     const guard = await this.acquire(options);
-    const body: Body = { lock: this.#identity, connection: this.where.connection, place };
+    const { connection } = guard[grantSymbol];
+    const body: Body = { lock: this.#identity, connection, place, guard };
+    const surrounding = bodies.getStore()?.filter((outer) => outer.guard.held) ?? [];
+    let result: R;
     try {
-      return await bodies.run([...(bodies.getStore() ?? []), body], () => fn(guard));
-    } finally {
-      await guard.release();
+      result = await bodies.run([...surrounding, body], () => fn(guard));
+    } catch (error) {
+      // The body's own failure says more than that its lock was lost.
+      await guard.release().catch(() => {});
+      throw error;
     }
+    await guard.release();
+    return result;
   }
 
   /** Whether anybody holds it. */
@@ -124,20 +140,39 @@ export class LockProxy extends BaseProxy {
     return { session, pid, name, token: this.#token(grant) };
   }
 
+  /** Guards outlive the proxy: the handle goes with the last of them. */
+  protected override dropHandle(): void {
+    if (this.#guards.size + this.#asking === 0) super.dropHandle();
+  }
+
+  async #ask(method: 'acquire' | 'tryAcquire', wait?: WaitOptions): Promise<LockGuard | undefined> {
+    const answer = this.call(method, [], wait);
+    this.#asking++;
+    try {
+      const grant = await answer;
+      return grant === undefined ? undefined : this.#granted(grant as number);
+    } finally {
+      this.#asking--;
+      if (this.disposed) this.dropHandle();
+    }
+  }
+
   get #identity(): string {
-    const { name, handle } = this.where;
+    const { name, handle } = this[where];
     return name === undefined ? `#${handle}` : name;
   }
 
   #token(grant: number): bigint {
-    return tokenOf(this.where.connection, grant);
+    return tokenOf(this[where].connection, grant);
   }
 
   #granted(number: number): LockGuard {
-    const { connection, handle } = this.where;
+    const { connection, handle } = this[where];
     const guard = new LockGuard({ connection, handle, number }, this.#token(number), async () => {
       this.#guards.delete(number);
-      await this.call('release', [number]);
+      const released = connection.call(handle, methods.lock.indexOf('release'), [number]);
+      if (this.disposed) this.dropHandle();
+      await released;
     });
     this.#guards.set(number, guard);
     return guard;
@@ -147,11 +182,14 @@ export class LockProxy extends BaseProxy {
     const guards = [...this.#guards.values()];
     this.#guards.clear();
     for (const guard of guards) guard.lost(error);
+    if (this.disposed && guards.length > 0) this.dropHandle();
   }
 
   #refuseReentry(): void {
     const { connection } = this.where;
-    const body = bodies.getStore()?.find((held) => held.lock === this.#identity && held.connection === connection);
+    const body = bodies
+      .getStore()
+      ?.find((outer) => outer.lock === this.#identity && outer.connection === connection && outer.guard.held);
     if (body === undefined) return;
     const title = titleOf(this.where);
     throw new DeadlockError(

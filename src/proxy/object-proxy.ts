@@ -59,7 +59,7 @@ export abstract class BaseProxy implements AsyncDisposable {
   dispose(): Promise<void> {
     if (!this.#disposed && this.#where.held !== true) {
       this.#disposed = true;
-      this.#where.connection.drop(this.#where.handle);
+      this.dropHandle();
     }
     return Promise.resolve();
   }
@@ -71,6 +71,15 @@ export abstract class BaseProxy implements AsyncDisposable {
   /** Where the object is; for the parts of this library, not for users. */
   get [where](): ObjectHandle {
     return this.#where;
+  }
+
+  protected get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** The proxy is of no use any more. */
+  protected dropHandle(): void {
+    this.#where.connection.drop(this.#where.handle);
   }
 
   protected call(method: string, args: readonly Item[], wait?: WaitOptions, guard?: LockGuard): Promise<Item> {

@@ -66,8 +66,8 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
   }
 
   /** Says that `count` items that were taken have been dealt with; `join()` waits for all of them. */
-  async taskDone(count = 1): Promise<void> {
-    await this.call('taskDone', [count]);
+  async taskDone(count = 1, options?: GuardOptions): Promise<void> {
+    await this.call('taskDone', [count], undefined, options?.guard);
   }
 
   /** Waits until every item that was put has been taken and reported by `taskDone()`. */
@@ -76,8 +76,8 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
   }
 
   /** No more puts. What is there can still be taken, unless `immediate` drops it. */
-  async shutdown(options?: { immediate?: boolean }): Promise<void> {
-    await this.call('shutdown', [options?.immediate === true]);
+  async shutdown(options?: GuardOptions & { immediate?: boolean }): Promise<void> {
+    await this.call('shutdown', [options?.immediate === true], undefined, options?.guard);
   }
 
   /** The items as they stand in the queue, next one first. */

@@ -15,7 +15,7 @@ export class ValueProxy<T = unknown> extends HoldableProxy {
   }
 
   /** Sets `next` if the value is `expected`, and says whether it was. */
-  compareAndSet(expected: T, next: T, options?: GuardOptions): Promise<boolean> {
+  async compareAndSet(expected: T, next: T, options?: GuardOptions): Promise<boolean> {
     return compareAndSet(
       (was, becomes) => this.call('compareAndSet', [was, becomes], undefined, options?.guard),
       this.pack(expected, 'expected'),

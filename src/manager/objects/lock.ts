@@ -40,9 +40,8 @@ export class Lock extends SharedObject {
     return this.#grant === undefined ? this.#grantTo(call) : undefined;
   }
 
-  release(_call: Call, [token]: readonly Item[]): Answer {
-    const wanted = countOf(token, 'a token');
-    if (this.#grant?.token !== wanted) {
+  release(call: Call, [token]: readonly Item[]): Answer {
+    if (this.#grant === undefined || !this.holds(countOf(token, 'a token'), call.session)) {
       throw new NotLockOwnerError(`${this.title} is not held by this guard any more; its grant has ended`);
     }
     this.#grant.forget();
@@ -64,9 +63,9 @@ export class Lock extends SharedObject {
     return this.#grant !== undefined;
   }
 
-  /** Whether that very grant is still held. */
-  holds(token: number): boolean {
-    return this.#grant?.token === token;
+  /** Whether that session still holds that very grant. */
+  holds(token: number, session: Session): boolean {
+    return this.#grant?.token === token && this.#grant.session === session;
   }
 
   override dropped(reason: Error): void {

@@ -92,9 +92,11 @@ interface Getter {
 }
 
 export class Queue extends SharedObject {
-  readonly #maxSize: number;
-  readonly #order: string;
-  readonly #items: Order;
+  #maxSize = Infinity;
+  #order = 'fifo';
+  #items: Order = new Fifo();
+  /** Options were given: from then on they stay. */
+  #optionsSet = false;
   readonly #getters = new WaitList<Getter>();
   readonly #putters = new WaitList<Putter>();
   readonly #joiners = new WaitList<Call>();
@@ -104,21 +106,25 @@ export class Queue extends SharedObject {
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
     super(made);
-    checkOptions('a queue', options, ['maxSize', 'order']);
-    this.#maxSize = sizeOf(options.get('maxSize'));
-    const order = options.get('order') ?? 'fifo';
-    const Ordered = typeof order === 'string' && Object.hasOwn(orders, order) ? orders[order] : undefined;
-    if (Ordered === undefined) throw new TypeError("order must be 'fifo', 'lifo' or 'priority'");
-    this.#order = order as string;
-    this.#items = new Ordered();
+    this.attach(options);
   }
 
+  /** The first ask with options sets them, also for the items that are there; later ones must agree. */
   attach(options: ReadonlyMap<string, Item>): void {
     checkOptions('a queue', options, ['maxSize', 'order']);
     if (options.size === 0) return;
     const maxSize = sizeOf(options.get('maxSize'));
     const order = options.get('order') ?? 'fifo';
-    if (maxSize !== this.#maxSize || order !== this.#order) {
+    const Ordered = typeof order === 'string' && Object.hasOwn(orders, order) ? orders[order] : undefined;
+    if (Ordered === undefined) throw new TypeError("order must be 'fifo', 'lifo' or 'priority'");
+    if (!this.#optionsSet) {
+      const items = new Ordered();
+      for (const entry of this.#items.values()) items.push(entry);
+      this.#optionsSet = true;
+      this.#maxSize = maxSize;
+      this.#order = order as string;
+      this.#items = items;
+    } else if (maxSize !== this.#maxSize || order !== this.#order) {
       throw new TypeMismatchError(
         `${this.title} exists with maxSize ${this.#maxSize} and order '${this.#order}'; ask for it with these, or with no options`,
       );
@@ -207,12 +213,13 @@ export class Queue extends SharedObject {
       const getter = this.#getters.peek();
       if (getter !== undefined && this.#items.size > 0) {
         this.#getters.shift();
-        getter.call.answer(this.#take(getter.max));
+        if (getter.call.stillGuarded()) getter.call.answer(this.#take(getter.max));
         continue;
       }
       const putter = this.#putters.peek();
       if (putter !== undefined && this.#hasRoom(putter.values.length)) {
         this.#putters.shift();
+        if (!putter.call.stillGuarded()) continue;
         this.#add(putter.values, putter.priority);
         putter.call.answer();
         continue;
@@ -233,12 +240,14 @@ export class Queue extends SharedObject {
     }
     this.#checkOpen();
     const rank = priority === undefined ? 0 : numberOf(priority, 'priority');
+    if (Number.isNaN(rank)) throw new RangeError('priority must be a number that compares with others, not NaN');
     if (values.length > this.#maxSize) {
       throw new RangeError(
         `${values.length} items can never be in ${this.title} at once: its maxSize is ${this.#maxSize}`,
       );
     }
-    if (this.#putters.size === 0 && this.#hasRoom(values.length)) {
+    // A hold has the queue for itself: whoever was parked before it comes after it.
+    if ((call.held || this.#putters.size === 0) && this.#hasRoom(values.length)) {
       this.#add(values, rank);
       this.served();
       return undefined;
@@ -250,7 +259,7 @@ export class Queue extends SharedObject {
   }
 
   #getUpTo(call: Call, max: number): Answer {
-    if (this.#items.size > 0 && this.#getters.size === 0) {
+    if (this.#items.size > 0 && (call.held || this.#getters.size === 0)) {
       const taken = this.#take(max);
       this.served();
       return taken;
