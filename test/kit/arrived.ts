@@ -1,4 +1,7 @@
+/** What the manager has noticed: calls that have arrived, sessions that have ended. */
 import type { Client } from 'quartermaster';
+import { freshName, sever } from './managers.ts';
+import type { Party } from './parties.ts';
 
 /**
  * Resolves when the manager has handled every call that this client has made so far: the calls of one client are handled
@@ -8,4 +11,27 @@ export async function arrived(client: Client): Promise<void> {
   const probe = client.counter();
   await probe.get();
   await probe.dispose();
+}
+
+/** Severs a client, and resolves when the manager has let go of all that its session held. */
+export async function lose(client: Client, observer: Client): Promise<void> {
+  const name = freshName('alive');
+  await client.lock(name).acquire();
+  sever(client);
+  await ended(name, observer);
+}
+
+/** Kills a party, and resolves when the manager has let go of all that its session held. */
+export async function loseParty(party: Party, observer: Client): Promise<void> {
+  const name = freshName('alive');
+  await party.run(async ({ client, kept }, name) => void (kept['alive'] = await client.lock(name).acquire()), name);
+  await party.kill();
+  await ended(name, observer);
+}
+
+/** Guards are the last to go when a session ends. */
+async function ended(name: string, observer: Client): Promise<void> {
+  const lock = observer.lock(name);
+  await (await lock.acquire()).release();
+  await lock.dispose();
 }

@@ -42,10 +42,20 @@ export class Account extends Ledger {
     return this.balance() * rate;
   }
   branch() {
-    return new Ledger(`${this.owner}'s branch`);
+    return new Branch(`${this.owner}'s branch`);
   }
   nothing() {
     return null;
+  }
+}
+
+class Branch {
+  #balance = 0;
+  constructor(owner) {
+    this.owner = owner;
+  }
+  book(amount) {
+    return (this.#balance += amount);
   }
 }
 

@@ -1,0 +1,298 @@
+/** What every proxy of a shared object has and does, whatever it stands for, in every setting. */
+import { describe, expect, test } from 'vitest';
+import {
+  type Client,
+  type LockGuard,
+  NotLockOwnerError,
+  ProxyDisposedError,
+  TypeMismatchError,
+  UnknownMethodError,
+} from 'quartermaster';
+import { connectionOf } from '#qm/proxy/client.js';
+import { where } from '#qm/proxy/object-proxy.js';
+import { arrived } from '../kit/arrived.ts';
+import { freshName, managerOfSuite, managerOfTest, type Setting, sever } from '../kit/managers.ts';
+import { partyOfTest } from '../kit/parties.ts';
+
+interface AnyProxy {
+  readonly name: string | undefined;
+  readonly typeId: string;
+  snapshot(): Promise<unknown>;
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const modules = [new URL('../kit/custom-types.mjs', import.meta.url)];
+
+/** One of each kind: how to get it, what a fresh one's snapshot is, and a call that changes it. */
+const kinds: Readonly<
+  Record<string, { make(client: Client, name?: string): AnyProxy; fresh: unknown; change(proxy: never): Promise<unknown> }>
+> = {
+  dict: {
+    make: (client, name) => client.dict(name),
+    fresh: new Map(),
+    change: (proxy: ReturnType<Client['dict']>) => proxy.set('a', 1),
+  },
+  queue: {
+    make: (client, name) => client.queue(name),
+    fresh: [],
+    change: (proxy: ReturnType<Client['queue']>) => proxy.put(1),
+  },
+  lock: {
+    make: (client, name) => client.lock(name),
+    fresh: false,
+    change: (proxy: ReturnType<Client['lock']>) => proxy.acquire(),
+  },
+  counter: {
+    make: (client, name) => client.counter(name),
+    fresh: 0,
+    change: (proxy: ReturnType<Client['counter']>) => proxy.add(),
+  },
+  value: {
+    make: (client, name) => client.value(name),
+    fresh: undefined,
+    change: (proxy: ReturnType<typeof valueOf>) => proxy.set(1),
+  },
+  Ledger: {
+    make: (client, name) => client.object('Ledger', [], name),
+    fresh: { owner: 'nobody', entries: [] },
+    change: (proxy: { book(amount: number): Promise<number> }) => proxy.book(1),
+  },
+};
+const valueOf = (client: Client) => client.value<unknown>();
+
+export function proxiesContract(setting: Setting): void {
+  describe(`proxies (${setting})`, () => {
+    const manager = managerOfSuite(setting, { modules });
+
+    describe.each(Object.entries(kinds))('of a %s', (typeId, { make, fresh, change }) => {
+      test('name, typeId and snapshot', async () => {
+        const client = await manager().client();
+        const name = freshName(typeId);
+        for (const each of [name, undefined]) {
+          const proxy = make(client, each);
+          expect([proxy.name, proxy.typeId]).toEqual([each, typeId]);
+          expect(await proxy.snapshot()).toEqual(fresh);
+          await change(proxy as never);
+          expect(await proxy.snapshot()).not.toEqual(fresh);
+        }
+      });
+
+      test('a named object is shared, unnamed ones are not', async () => {
+        const client = await manager().client();
+        const other = await manager().client();
+        const name = freshName(typeId);
+        await change(make(client, name) as never);
+        expect(await make(client, name).snapshot()).not.toEqual(fresh);
+        expect(await make(other, name).snapshot()).not.toEqual(fresh);
+        expect(await make(other).snapshot()).toEqual(fresh);
+      });
+
+      test('a named object outlives its handles and its maker', async () => {
+        const maker = await manager().client();
+        const name = freshName(typeId);
+        if (typeId === 'lock') {
+          await make(maker, name).snapshot();
+        } else {
+          await change(make(maker, name) as never);
+        }
+        sever(maker);
+        const client = await manager().client();
+        const proxy = make(client, name);
+        const before = await proxy.snapshot();
+        await proxy.dispose();
+        expect(await make(client, name).snapshot()).toEqual(before);
+      });
+
+      test('X3 after dispose every call is a ProxyDisposedError that names the object; disposing again is fine', async () => {
+        const client = await manager().client();
+        const name = freshName(typeId);
+        const proxy = make(client, name);
+        const before = proxy.snapshot();
+        await proxy.dispose();
+        expect(await before).toEqual(fresh);
+        await expect(proxy.snapshot()).rejects.toThrow(ProxyDisposedError);
+        await expect(proxy.snapshot()).rejects.toThrow(name);
+        await expect((async () => change(proxy as never))()).rejects.toThrow(ProxyDisposedError);
+        if ('withLock' in proxy) {
+          const holding = (proxy as unknown as { withLock(fn: () => void): Promise<void> }).withLock(() => {});
+          await expect(holding).rejects.toThrow(ProxyDisposedError);
+        }
+        await proxy.dispose();
+        await proxy[Symbol.asyncDispose]();
+        expect(await make(client, name).snapshot()).toEqual(fresh);
+      });
+
+      test('the name of another type is a TypeMismatchError at the first call', async () => {
+        const client = await manager().client();
+        const name = freshName(typeId);
+        await make(client, name).snapshot();
+        for (const [otherId, other] of Object.entries(kinds)) {
+          if (otherId === typeId) continue;
+          const wrong = other.make(client, name);
+          await expect(wrong.snapshot(), otherId).rejects.toThrow(TypeMismatchError);
+          await expect(wrong.snapshot(), otherId).rejects.toThrow(`'${name}' is a ${typeId}, not a ${otherId}`);
+        }
+      });
+
+      test('a name that is none is refused at once', async () => {
+        const client = await manager().client();
+        for (const name of ['', 1, null, {}] as never[]) expect(() => make(client, name)).toThrow(TypeError);
+        const odd = make(client, '__proto__');
+        await (odd.typeId === 'dict' ? odd.snapshot() : expect(odd.snapshot()).rejects.toThrow(TypeMismatchError));
+      });
+
+      test('a method that the object does not have is refused by the manager', async () => {
+        const client = await manager().client();
+        const proxy = make(client) as unknown as { [where]: { handle: number } };
+        const { handle } = proxy[where];
+        for (const number of [60, 63]) {
+          await expect(client[connectionOf].call(handle, number, [])).rejects.toThrow(UnknownMethodError);
+        }
+      });
+
+      test('an unnamed object is freed with its last handle, or with the session that made it', async () => {
+        const small = await managerOfTest(setting, { limits: { objects: 3 }, modules });
+        const client = await small.client();
+        for (let round = 0; round < 3; round++) {
+          const all = [1, 2, 3].map(() => make(client));
+          await Promise.all(all.map((proxy) => proxy.snapshot()));
+          await expect(make(client).snapshot()).rejects.toThrow('limits.objects');
+          await Promise.all(all.map((proxy) => proxy.dispose()));
+        }
+        for (let round = 0; round < 3; round++) {
+          const dying = await small.client();
+          await Promise.all([1, 2, 3].map(() => make(dying).snapshot()));
+          const [one] = [make(dying)];
+          await expect(one.snapshot()).rejects.toThrow('limits.objects');
+          await dying.close();
+          await untilFree(client, make);
+        }
+      });
+    });
+
+    test('objects of a process that is killed are freed', async () => {
+      const small = await managerOfTest(setting, { limits: { objects: 3 }, modules });
+      const doomed = await partyOfTest(small);
+      await doomed.run(async ({ client }) => {
+        for (let i = 0; i < 3; i++) await client.dict().set('a', 1);
+      });
+      const client = await small.client();
+      await expect(client.counter().get()).rejects.toThrow('limits.objects');
+      await doomed.kill();
+      await untilFree(client, (client) => client.counter());
+    });
+
+    test('whoever waits on an unnamed object when its last handle goes is told', async () => {
+      const client = await manager().client();
+      const queue = client.queue();
+      const full = client.queue(undefined, { maxSize: 1 });
+      await full.put(1);
+      const waiting = [queue.get(), queue.getMany(2), full.put(2), full.join()].map((wait) =>
+        expect(wait).rejects.toThrow(ProxyDisposedError),
+      );
+      await arrived(client);
+      await Promise.all([queue.dispose(), full.dispose()]);
+      await Promise.all(waiting);
+    });
+
+    describe('writes with a guard', () => {
+      /** Each write of each type, on a fresh object. */
+      const writes: Readonly<Record<string, (client: Client, guard: LockGuard) => Promise<unknown>>> = {
+        'dict.set': (client, guard) => client.dict().set('a', 1, { guard }),
+        'dict.delete': (client, guard) => client.dict().delete('a', { guard }),
+        'dict.clear': (client, guard) => client.dict().clear({ guard }),
+        'dict.setMany': (client, guard) => client.dict().setMany([['a', 1]], { guard }),
+        'dict.getOrInsert': (client, guard) => client.dict().getOrInsert('a', 1, { guard }),
+        'dict.increment': (client, guard) => client.dict().increment('a', 1, { guard }),
+        'dict.compareAndSet': (client, guard) => client.dict().compareAndSet('a', undefined, 1, { guard }),
+        'dict.pop': (client, guard) => client.dict().pop('a', { guard }),
+        'queue.put': (client, guard) => client.queue().put(1, { guard }),
+        'queue.putNowait': (client, guard) => client.queue().putNowait(1, { guard }),
+        'queue.putMany': (client, guard) => client.queue().putMany([1], { guard }),
+        'queue.getNowait': (client, guard) => client.queue().getNowait({ guard }),
+        'queue.shutdown': (client, guard) => client.queue().shutdown({ guard }),
+        'queue.get': async (client, guard) => {
+          const queue = client.queue();
+          await queue.put(1);
+          return queue.get({ guard });
+        },
+        'queue.getMany': async (client, guard) => {
+          const queue = client.queue();
+          await queue.put(1);
+          return queue.getMany(1, { guard });
+        },
+        'queue.taskDone': async (client, guard) => {
+          const queue = client.queue();
+          await queue.put(1);
+          return queue.taskDone(1, { guard });
+        },
+        'counter.add': (client, guard) => client.counter().add(1, { guard }),
+        'counter.set': (client, guard) => client.counter().set(1, { guard }),
+        'value.set': (client, guard) => client.value<unknown>().set(1, { guard }),
+        'value.compareAndSet': (client, guard) => client.value<unknown>().compareAndSet(undefined, 1, { guard }),
+      };
+
+      test.each(Object.entries(writes))('%s counts only while that very grant is held', async (_name, write) => {
+        const client = await manager().client();
+        const lock = client.lock(freshName('lock'));
+        const guard = await lock.acquire();
+        await write(client, guard);
+        await guard.release();
+        await expect(write(client, guard)).rejects.toThrow(NotLockOwnerError);
+        const next = await lock.acquire();
+        await expect(write(client, guard)).rejects.toThrow(NotLockOwnerError);
+        await write(client, next);
+        const other = await manager().client();
+        await expect(write(other, next)).rejects.toThrow(TypeError);
+        await next.release();
+      });
+
+      test('a refused write changes nothing', async () => {
+        const client = await manager().client();
+        const dict = client.dict<string, number>();
+        const lock = client.lock();
+        const guard = await lock.acquire();
+        await dict.set('a', 1, { guard });
+        await guard.release();
+        await expect(dict.set('a', 2, { guard })).rejects.toThrow(NotLockOwnerError);
+        await expect(dict.clear({ guard })).rejects.toThrow(NotLockOwnerError);
+        expect(await dict.entries()).toEqual([['a', 1]]);
+      });
+
+      test('L9 a write that waited is refused if the grant ended meanwhile', async () => {
+        const client = await manager().client();
+        const lock = client.lock();
+        const guard = await lock.acquire();
+        const queue = client.queue<string>(undefined, { maxSize: 1 });
+        await queue.put('first');
+        const late = expect(queue.put('late', { guard })).rejects.toThrow(NotLockOwnerError);
+        const next = queue.put('next');
+        await guard.release();
+        expect(await queue.get()).toBe('first');
+        await late;
+        await next;
+        expect(await queue.snapshot()).toEqual(['next']);
+        const counter = client.counter();
+        const again = await lock.acquire();
+        await counter.withLock(async (held) => {
+          const behind = expect(counter.add(1, { guard: again })).rejects.toThrow(NotLockOwnerError);
+          await again.release();
+          void behind;
+          await held.add(10);
+        });
+        expect(await counter.get()).toBe(10);
+      });
+    });
+  });
+}
+
+/** The end of a session is seen by the manager a moment after its client: asks until there is room again. */
+async function untilFree(client: Client, make: (client: Client) => AnyProxy): Promise<void> {
+  for (;;) {
+    const proxies = [1, 2, 3].map(() => make(client));
+    const results = await Promise.allSettled(proxies.map((proxy) => proxy.snapshot()));
+    await Promise.all(proxies.map((proxy) => proxy.dispose()));
+    if (results.every(({ status }) => status === 'fulfilled')) return;
+  }
+}
