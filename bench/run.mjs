@@ -18,7 +18,7 @@ ${workloads.map(({ id, title }) => `  ${id.padEnd(4)} ${title}`).join('\n')}
 
   --rounds N       instead of each workload's own number
   --quick          small sizes, one round: whether it works, not how fast
-  --full           the largest sizes as well: T9 with 1,000,000 tasks
+  --full           the largest sizes: T9 with 1,000,000 tasks
   --json FILE      the figures of every round
   --markdown FILE  what is printed
   --timeout MS     for one program

@@ -12,7 +12,7 @@ import { runProgram } from './program.mjs';
  *
  * @typedef {object} Settings
  * @property {boolean} quick small sizes and one round: whether it works, not how fast
- * @property {boolean} full the largest sizes as well
+ * @property {boolean} full the largest sizes
  * @property {number | undefined} rounds instead of each workload's own number
  * @property {number | undefined} timeout ms for one program, instead of each workload's own
  * @property {string | undefined} tasks another tasks module for the workers
