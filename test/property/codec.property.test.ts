@@ -223,7 +223,7 @@ describe('S8 hostile bytes give a value or a ProtocolError', () => {
       fc.property(fc.nat(payloads.length - 1), fc.array(edit, { minLength: 1, maxLength: 4 }), (which, edits) =>
         survives(mutate(payloads[which] as Buffer, edits)),
       ),
-      { numRuns: 40_000 },
+      { numRuns: 70_000 },
     );
   });
 
