@@ -25,13 +25,10 @@ export function customContract(setting: Setting): void {
       const ledger = client.object<Ledger>('Ledger', ['Ada', [{ amount: 5 }]], name);
       expect([ledger.name, ledger.typeId]).toEqual([name, 'Ledger']);
       expect(await ledger.book(2, 'tea')).toBe(7);
-      const there = await party().run(
-        async ({ client }, name) => {
-          const ledger = client.object<Ledger>('Ledger', ['Grace'], name);
-          return [await ledger.book(10, 'coffee'), await ledger.snapshot()];
-        },
-        name,
-      );
+      const there = await party().run(async ({ client }, name) => {
+        const ledger = client.object<Ledger>('Ledger', ['Grace'], name);
+        return [await ledger.book(10, 'coffee'), await ledger.snapshot()];
+      }, name);
       expect(there).toEqual([
         17,
         { owner: 'Ada', entries: [{ amount: 5 }, { amount: 2, note: 'tea' }, { amount: 10, note: 'coffee' }] },
@@ -67,7 +64,18 @@ export function customContract(setting: Setting): void {
       expect(await callOn(listed, 'interest', 0.5)).toBe(5);
       const open = client.object<Ledger>('Open');
       expect(await open.balance()).toBe(0);
-      for (const name of ['fail', 'function', 'nowhere', '_hidden', '#secret', 'secret', 'tip', 'owner', 'entries', '']) {
+      for (const name of [
+        'fail',
+        'function',
+        'nowhere',
+        '_hidden',
+        '#secret',
+        'secret',
+        'tip',
+        'owner',
+        'entries',
+        '',
+      ]) {
         await expect(callOn(listed, name), name).rejects.toThrow(UnknownMethodError);
       }
       for (const name of ['_hidden', '#secret', 'secret', 'tip', 'owner', 'entries', 'nowhere']) {
@@ -91,13 +99,10 @@ export function customContract(setting: Setting): void {
       const client = await manager().client();
       const name = freshName('slow');
       const slow = client.object<Slow>('Slow', [], name);
-      const there = party().run(
-        async ({ client }, name) => {
-          const slow = client.object<Slow>('Slow', [], name);
-          await Promise.all(Array.from({ length: 30 }, () => slow.step()));
-        },
-        name,
-      );
+      const there = party().run(async ({ client }, name) => {
+        const slow = client.object<Slow>('Slow', [], name);
+        await Promise.all(Array.from({ length: 30 }, () => slow.step()));
+      }, name);
       const failing = Array.from({ length: 5 }, () => expect(slow.fail()).rejects.toThrow('after a while'));
       const totals = await Promise.all(Array.from({ length: 30 }, () => slow.step()));
       await Promise.all([there, ...failing]);
@@ -148,7 +153,8 @@ export function customContract(setting: Setting): void {
       const proxy = ledger as unknown as Record<string, unknown>;
       expect(await Promise.resolve(ledger)).toBe(ledger);
       expect((await (async () => ledger)()) === ledger).toBe(true);
-      for (const name of ['then', 'constructor', '__proto__', 'prototype', 'toJSON']) expect(proxy[name], name).toBe(undefined);
+      for (const name of ['then', 'constructor', '__proto__', 'prototype', 'toJSON'])
+        expect(proxy[name], name).toBe(undefined);
       for (const name of Object.getOwnPropertyNames(Object.prototype)) {
         const member = proxy[name];
         if (typeof member === 'function') {

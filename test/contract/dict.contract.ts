@@ -77,7 +77,12 @@ export function dictContract(setting: Setting): void {
         await expect(dict.getOrInsert(key, 1)).rejects.toThrow(TypeError);
         await expect(dict.compareAndSet(key, 1, 2)).rejects.toThrow(TypeError);
         await expect(dict.getMany(['a', key])).rejects.toThrow(TypeError);
-        await expect(dict.setMany([['a', 1], [key, 1]] as never)).rejects.toThrow(TypeError);
+        await expect(
+          dict.setMany([
+            ['a', 1],
+            [key, 1],
+          ] as never),
+        ).rejects.toThrow(TypeError);
       }
       expect(await dict.size()).toBe(0);
     });

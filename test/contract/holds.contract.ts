@@ -1,12 +1,6 @@
 /** `withLock`: one object for one flow over several calls; in every setting, for every kind of object that can be held. */
 import { describe, expect, test } from 'vitest';
-import {
-  type Client,
-  DeadlockError,
-  NotLockOwnerError,
-  ProxyDisposedError,
-  TimeoutError,
-} from 'quartermaster';
+import { type Client, DeadlockError, NotLockOwnerError, ProxyDisposedError, TimeoutError } from 'quartermaster';
 import { arrived } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, type Setting, sever } from '../kit/managers.ts';
 import { partyOfSuite, partyOfTest } from '../kit/parties.ts';
@@ -61,7 +55,7 @@ const kinds: Readonly<
     make: (client, name) => client.tasks(name) as unknown as Holdable,
     mark: (tasks: ReturnType<Client['tasks']>, mark) => tasks.put('mark', mark),
     marks: (tasks: ReturnType<Client['tasks']>) =>
-      tasks.dict.entries().then((entries) => entries.map(([id]) => Number(id.slice(1)) )),
+      tasks.dict.entries().then((entries) => entries.map(([id]) => Number(id.slice(1)))),
   },
 };
 const listValue = (client: Client) => client.value<number[]>('', []);
@@ -84,7 +78,12 @@ export function holdsContract(setting: Setting): void {
         const outside: Promise<unknown>[] = [];
         const later = (from: unknown, n: number): void => {
           // One call each: a mark of several calls would be several turns.
-          outside.push(kind.make(from as Client, name).withLock((held) => mark(held, n)).then(() => settled.push(n)));
+          outside.push(
+            kind
+              .make(from as Client, name)
+              .withLock((held) => mark(held, n))
+              .then(() => settled.push(n)),
+          );
         };
         await proxy.withLock(async (held) => {
           await mark(held, 1);
@@ -130,7 +129,9 @@ export function holdsContract(setting: Setting): void {
           over = true;
         });
         await here;
-        expect(JSON.stringify(await there)).toEqual(JSON.stringify(await (proxy as unknown as { snapshot(): Promise<unknown> }).snapshot()));
+        expect(JSON.stringify(await there)).toEqual(
+          JSON.stringify(await (proxy as unknown as { snapshot(): Promise<unknown> }).snapshot()),
+        );
       });
 
       test('gives back the result of its body, and its error; the object is free after either', async () => {

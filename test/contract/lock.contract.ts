@@ -29,26 +29,20 @@ export function lockContract(setting: Setting): void {
 
     /** Another process takes the lock and keeps it. */
     const takenBy = (there: Party, name: string): Promise<bigint> =>
-      there.run(
-        async ({ client, kept }, name) => {
-          kept['guard'] = await client.lock(name).acquire();
-          return (kept['guard'] as LockGuard).token;
-        },
-        name,
-      );
+      there.run(async ({ client, kept }, name) => {
+        kept['guard'] = await client.lock(name).acquire();
+        return (kept['guard'] as LockGuard).token;
+      }, name);
 
     /** Another process waits for the lock; resolves when it does. The wait itself is `granted`. */
     async function waitsIn(there: Party, name: string): Promise<{ granted: Promise<bigint> }> {
-      const granted = there.run(
-        async ({ client, kept, say }, name) => {
-          const waiting = client.lock(name).acquire();
-          await client.counter().get();
-          say('waiting');
-          kept['guard'] = await waiting;
-          return (kept['guard'] as LockGuard).token;
-        },
-        name,
-      );
+      const granted = there.run(async ({ client, kept, say }, name) => {
+        const waiting = client.lock(name).acquire();
+        await client.counter().get();
+        say('waiting');
+        kept['guard'] = await waiting;
+        return (kept['guard'] as LockGuard).token;
+      }, name);
       granted.catch(() => {});
       expect(await there.said()).toBe('waiting');
       return { granted };
@@ -83,14 +77,11 @@ export function lockContract(setting: Setting): void {
           await guard.release();
         }
         tokens.push(
-          await party().run(
-            async ({ client }, name) => {
-              const guard = await client.lock(name).acquire();
-              await guard.release();
-              return guard.token;
-            },
-            name,
-          ),
+          await party().run(async ({ client }, name) => {
+            const guard = await client.lock(name).acquire();
+            await guard.release();
+            return guard.token;
+          }, name),
         );
       }
       expect(tokens.every((token) => typeof token === 'bigint')).toBe(true);
@@ -221,7 +212,9 @@ export function lockContract(setting: Setting): void {
     test('L2 a timeout rejects with a fresh TimeoutError, and the waiter is gone', async () => {
       const { name, lock } = await freshLock();
       const guard = await lock.acquire();
-      const [a, b] = await Promise.all([0, 1].map((timeout) => lock.acquire({ timeout }).catch((error: unknown) => error)));
+      const [a, b] = await Promise.all(
+        [0, 1].map((timeout) => lock.acquire({ timeout }).catch((error: unknown) => error)),
+      );
       expect(a).toBeInstanceOf(TimeoutError);
       expect(b).toBeInstanceOf(TimeoutError);
       expect(a).not.toBe(b);
@@ -230,7 +223,11 @@ export function lockContract(setting: Setting): void {
       expect(await lock.locked()).toBe(false);
       // What is free has not to be waited for: the shortest timeout is long enough.
       for (let i = 0; i < 50; i++) await (await lock.acquire({ timeout: 0 })).release();
-      expect(await manager().client().then((client) => client.lock(name).locked())).toBe(false);
+      expect(
+        await manager()
+          .client()
+          .then((client) => client.lock(name).locked()),
+      ).toBe(false);
     });
 
     test('a wait that is over before it began, and times that are none', async () => {

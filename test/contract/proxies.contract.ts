@@ -26,7 +26,10 @@ const modules = [new URL('../kit/custom-types.mjs', import.meta.url)];
 
 /** One of each kind: how to get it, what a fresh one's snapshot is, and a call that changes it. */
 const kinds: Readonly<
-  Record<string, { make(client: Client, name?: string): AnyProxy; fresh: unknown; change(proxy: never): Promise<unknown> }>
+  Record<
+    string,
+    { make(client: Client, name?: string): AnyProxy; fresh: unknown; change(proxy: never): Promise<unknown> }
+  >
 > = {
   dict: {
     make: (client, name) => client.dict(name),

@@ -169,15 +169,12 @@ export function queueContract(setting: Setting): void {
       await queue.put('first');
       const before = queue.put('here 1');
       await arrived(client);
-      const there = party().run(
-        async ({ client, say }, name) => {
-          const puts = [client.queue(name).put('there 1'), client.queue(name).put('there 2')];
-          await client.counter().get(); // the puts are ahead of it
-          say('waiting');
-          await Promise.all(puts);
-        },
-        name,
-      );
+      const there = party().run(async ({ client, say }, name) => {
+        const puts = [client.queue(name).put('there 1'), client.queue(name).put('there 2')];
+        await client.counter().get(); // the puts are ahead of it
+        say('waiting');
+        await Promise.all(puts);
+      }, name);
       expect(await party().said()).toBe('waiting');
       const after = queue.put('here 2');
       await arrived(client);
@@ -270,15 +267,12 @@ export function queueContract(setting: Setting): void {
       const { client, name, queue } = await freshQueue<number>();
       const first = queue.get();
       await arrived(client);
-      const second = party().run(
-        async ({ client, say }, name) => {
-          const item = client.queue(name).get();
-          await client.counter().get();
-          say('waiting');
-          return item;
-        },
-        name,
-      );
+      const second = party().run(async ({ client, say }, name) => {
+        const item = client.queue(name).get();
+        await client.counter().get();
+        say('waiting');
+        return item;
+      }, name);
       expect(await party().said()).toBe('waiting');
       const third = queue.get();
       await arrived(client);
@@ -308,7 +302,9 @@ export function queueContract(setting: Setting): void {
 
     test('a timeout is for the waiting: fresh TimeoutErrors, and the waiter is gone', async () => {
       const { queue } = await freshQueue<number>();
-      const [a, b] = await Promise.all([1, 2].map((timeout) => queue.get({ timeout }).catch((error: unknown) => error)));
+      const [a, b] = await Promise.all(
+        [1, 2].map((timeout) => queue.get({ timeout }).catch((error: unknown) => error)),
+      );
       expect(a).toBeInstanceOf(TimeoutError);
       expect(b).toBeInstanceOf(TimeoutError);
       expect(a).not.toBe(b);
@@ -326,15 +322,12 @@ export function queueContract(setting: Setting): void {
       const aborting = new AbortController();
       const aborted = expect(queue.get({ signal: aborting.signal })).rejects.toThrow();
       const doomed = await partyOfTest(manager());
-      const lost = doomed.run(
-        async ({ client, say }, name) => {
-          const item = client.queue(name).get();
-          await client.counter().get();
-          say('waiting');
-          return item;
-        },
-        name,
-      );
+      const lost = doomed.run(async ({ client, say }, name) => {
+        const item = client.queue(name).get();
+        await client.counter().get();
+        say('waiting');
+        return item;
+      }, name);
       const failing = expect(lost).rejects.toThrow('SIGKILL');
       expect(await doomed.said()).toBe('waiting');
       const severed = await manager().client();
@@ -400,15 +393,12 @@ export function queueContract(setting: Setting): void {
       const here = [queue.get(), queue.getMany(2), queue.get({ timeout: 60_000 })].map((get) =>
         expect(get).rejects.toThrow(QueueShutdownError),
       );
-      const there = party().run(
-        async ({ client, say }, name) => {
-          const item = client.queue(name).get();
-          await client.counter().get();
-          say('waiting');
-          return item;
-        },
-        name,
-      );
+      const there = party().run(async ({ client, say }, name) => {
+        const item = client.queue(name).get();
+        await client.counter().get();
+        say('waiting');
+        return item;
+      }, name);
       const theirs = expect(there).rejects.toMatchObject({ code: 'QM_QUEUE_SHUTDOWN' });
       expect(await party().said()).toBe('waiting');
       await arrived(client);
@@ -437,14 +427,11 @@ export function queueContract(setting: Setting): void {
       const reading = (async () => {
         for await (const item of queue) seen.push(item);
       })();
-      await party().run(
-        async ({ client }, name) => {
-          const queue = client.queue(name);
-          for (let i = 0; i < 10; i++) await queue.put(i);
-          await queue.shutdown();
-        },
-        name,
-      );
+      await party().run(async ({ client }, name) => {
+        const queue = client.queue(name);
+        for (let i = 0; i < 10; i++) await queue.put(i);
+        await queue.shutdown();
+      }, name);
       await reading;
       expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     });
@@ -458,14 +445,11 @@ export function queueContract(setting: Setting): void {
 
     test('every item goes to exactly one of two processes', async () => {
       const { name, queue } = await freshQueue<number>({ maxSize: 50 });
-      const there = party().run(
-        async ({ client }, name) => {
-          const items: number[] = [];
-          for await (const item of client.queue<number>(name)) items.push(item);
-          return items;
-        },
-        name,
-      );
+      const there = party().run(async ({ client }, name) => {
+        const items: number[] = [];
+        for await (const item of client.queue<number>(name)) items.push(item);
+        return items;
+      }, name);
       const here = (async () => {
         const items: number[] = [];
         for await (const item of queue) items.push(item);

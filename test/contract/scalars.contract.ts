@@ -52,13 +52,10 @@ export function counterContract(setting: Setting): void {
       const client = await manager().client();
       const name = freshName('counter');
       const counter = client.counter(name);
-      const there = party().run(
-        async ({ client }, name) => {
-          const counter = client.counter(name);
-          return Promise.all(Array.from({ length: 1000 }, () => counter.add()));
-        },
-        name,
-      );
+      const there = party().run(async ({ client }, name) => {
+        const counter = client.counter(name);
+        return Promise.all(Array.from({ length: 1000 }, () => counter.add()));
+      }, name);
       const here = await Promise.all(Array.from({ length: 1000 }, () => counter.add()));
       const sums = new Set([...here, ...(await there)]);
       expect(sums.size).toBe(2000);
@@ -76,7 +73,16 @@ export function valueContract(setting: Setting): void {
       const client = await manager().client();
       const value = client.value<unknown>();
       expect(await value.get()).toBe(undefined);
-      for (const each of [1, 'x', null, true, 10n ** 30n, { a: [1, { b: new Date(0) }] }, new Map([[1, 2]]), undefined]) {
+      for (const each of [
+        1,
+        'x',
+        null,
+        true,
+        10n ** 30n,
+        { a: [1, { b: new Date(0) }] },
+        new Map([[1, 2]]),
+        undefined,
+      ]) {
         await value.set(each);
         expect(await value.get()).toEqual(each);
         expect(await value.snapshot()).toEqual(each);
@@ -118,18 +124,15 @@ export function valueContract(setting: Setting): void {
       const name = freshName('value');
       const value = client.value(name, 0);
       await value.get();
-      const there = party().run(
-        async ({ client }, name) => {
-          const value = client.value<number>(name);
-          let wins = 0;
-          while (wins < 200) {
-            const now = (await value.get()) as number;
-            if (await value.compareAndSet(now, now + 1)) wins++;
-          }
-        },
-        name,
-      );
-      for (let wins = 0; wins < 200; ) {
+      const there = party().run(async ({ client }, name) => {
+        const value = client.value<number>(name);
+        let wins = 0;
+        while (wins < 200) {
+          const now = (await value.get()) as number;
+          if (await value.compareAndSet(now, now + 1)) wins++;
+        }
+      }, name);
+      for (let wins = 0; wins < 200;) {
         const now = await value.get();
         if (await value.compareAndSet(now, now + 1)) wins++;
       }

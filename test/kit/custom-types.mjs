@@ -101,7 +101,10 @@ const gates = new Map();
 
 export default function register(manager) {
   manager.register('Ledger', Ledger, { methods: ['book', 'balance', 'echo', 'function', 'fail'] });
-  manager.register('Account', Account, { returnsProxy: ['branch', 'nothing'], methods: ['book', 'balance', 'interest', 'branch', 'nothing', 'echo'] });
+  manager.register('Account', Account, {
+    returnsProxy: ['branch', 'nothing'],
+    methods: ['book', 'balance', 'interest', 'branch', 'nothing', 'echo'],
+  });
   manager.register('Open', (...args) => new Ledger(...args));
   manager.register('Slow', Slow);
   manager.register('Gatekeeper', Gatekeeper);

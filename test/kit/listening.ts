@@ -1,6 +1,14 @@
 /** Managers for tests: made, listening, and closed when the test has ended. */
 import { onTestFinished } from 'vitest';
-import { type Client, connect, type ConnectOptions, Manager, type ManagerOptions, type ManagerProcess, startManager } from 'quartermaster';
+import {
+  type Client,
+  connect,
+  type ConnectOptions,
+  Manager,
+  type ManagerOptions,
+  type ManagerProcess,
+  startManager,
+} from 'quartermaster';
 import { connectionOf } from '#qm/proxy/client.js';
 import type { Connection } from '#qm/proxy/connection.js';
 

@@ -111,7 +111,8 @@ export class RawClient {
       for (let found = this.frames.shift(); found !== undefined; found = this.frames.shift()) {
         if (kind === undefined || found.kind === kind) return found;
       }
-      if (this.#over) throw new Error(`the connection ended before a frame${kind === undefined ? '' : ` ${kind}`} came`);
+      if (this.#over)
+        throw new Error(`the connection ended before a frame${kind === undefined ? '' : ` ${kind}`} came`);
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
