@@ -31,6 +31,15 @@ export class Gate {
     else void this.acquire().then((release) => within(release, wanted() ? access : nothing));
   }
 
+  /** The object for oneself now, if it is free; call what is returned once when done. */
+  tryAcquire(): (() => void) | undefined {
+    if (!this.free) return undefined;
+    this.#mutex ??= this.#newMutex();
+    const mutex = this.#mutex;
+    void mutex.acquire(); // a free one is taken in the call itself
+    return () => mutex.release();
+  }
+
   /** The object for oneself; call what it resolves to when done. */
   acquire(): Promise<MutexInterface.Releaser> {
     this.#mutex ??= this.#newMutex();

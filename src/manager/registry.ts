@@ -32,7 +32,7 @@ export class Registry {
     this.register('lock', Lock, ['release', 'locked', 'owner']);
     this.register('counter', Counter);
     this.register('value', Value);
-    this.register('tasks', Tasks, ['record', 'has', 'size', 'entries', 'counts', 'outcome', 'progress', 'watchRun']);
+    this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
   }
 
   /** `ungated`: methods that enter while somebody holds the object. */

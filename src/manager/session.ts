@@ -212,6 +212,8 @@ export class Session {
     this.handles.delete(handle);
     if (entry.hold !== undefined) entry.hold.end();
     else if (entry.object !== undefined) this.manager.release(entry.object);
+    const taker = this.takers.get(handle);
+    if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
   }
 
   /** Everything that the session held goes, in this turn. */
@@ -263,7 +265,7 @@ export class Session {
       if (hold !== undefined) hold.check();
       const held = hold !== undefined;
       if (kind === ToManager.PUT) return object.readPut(this, call, held, reader);
-      if (kind === ToManager.GRAPH) return object.readGraph(this, call, reader);
+      if (kind === ToManager.GRAPH) return object.readGraph(this, call, held, reader);
       if (kind === ToManager.TAKE) {
         return object.readTake(this, call, object.takers.of(this, hold?.handle ?? handle), held, reader);
       }
@@ -344,9 +346,9 @@ export class Session {
   }
 
   #checkGuard(lock: number, grant: number): void {
-    const object = this.#objectOf(lock);
+    const object = this.handles.get(lock)?.object;
     if (!(object instanceof Lock) || !object.holds(grant, this)) {
-      throw new NotLockOwnerError(`the guard given with this call no longer holds ${object.title}`);
+      throw new NotLockOwnerError(`the guard given with this call no longer holds ${object?.title ?? 'its lock'}`);
     }
   }
 
@@ -371,12 +373,17 @@ export class Session {
     if (outer !== undefined) {
       return call.fail(new DeadlockError(`${object.title} is held already, and a held object must not wait`));
     }
-    call.park(() => {});
-    void object.gate.acquire().then((release) => {
-      if (call.over) return release();
+    const begin = (release: () => void): void => {
       const hold = new Hold(object, this, handle, release, timeout);
       this.handles.set(alias, { object, error: undefined, hold });
       call.answer();
+    };
+    const release = object.gate.tryAcquire();
+    if (release !== undefined) return begin(release);
+    call.park(() => {});
+    void object.gate.acquire().then((release) => {
+      if (call.over) release();
+      else begin(release);
     });
   }
 }

@@ -68,7 +68,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     this.#setup = setup;
     const { connection, authKey } = setup;
     this.inspect = new Inspector(connection);
-    this.#helperSource = { start: () => this.#startHelper(), needed: authKey !== undefined };
+    this.#helperSource = {
+      start: () => this.#startHelper(),
+      needed: authKey !== undefined,
+      callsOf: (queue) => this.#callsOf(queue),
+    };
     connection.codec = {
       proxyRef: (value) => this.#refOf(value),
       jobRef: jobRefOf,

@@ -113,9 +113,14 @@ export class Connection extends EventEmitter {
   checkHandle(handle: number): void {
     if (handle !== 0 && !this.#openings.has(handle)) {
       throw new ProxyDisposedError(
-        'the object ended with the connection on which it was made; make or ask for it again',
+        'this proxy has ended with its withLock() body, or with the connection on which its object was made; ask for the object again',
       );
     }
+  }
+
+  /** Calls can be made on the handle. */
+  isOpen(handle: number): boolean {
+    return this.#openings.has(handle);
   }
 
   /** Handles opened by frames of their own live as long as the session. */

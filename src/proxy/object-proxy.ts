@@ -87,14 +87,14 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
   }
 
   protected call(method: string, args: readonly Item[], wait?: WaitOptions, guard?: LockGuard): Promise<Item> {
-    if (this.#disposed) return Promise.reject(this.#gone());
+    if (this.#disposed) return Promise.reject(this.gone());
     const { connection, handle, typeId } = this.#where;
     const number = numberOf(typeId, method);
     return connection.call(handle, number, args, wait, guard === undefined ? undefined : grantOf(guard, connection));
   }
 
   protected get where(): ObjectHandle {
-    if (this.#disposed) throw this.#gone();
+    if (this.#disposed) throw this.gone();
     return this.#where;
   }
 
@@ -106,7 +106,7 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
     return decode(item, this.#where.connection.codec);
   }
 
-  #gone(): ProxyDisposedError {
+  protected gone(): ProxyDisposedError {
     return new ProxyDisposedError(`this proxy of ${titleOf(this.#where)} has been disposed of`);
   }
 }

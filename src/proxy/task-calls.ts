@@ -13,17 +13,31 @@ type Method = (typeof methods.tasks)[number];
 
 export class TaskCalls {
   readonly connection: Connection;
-  readonly handle: number;
+  readonly #handle: number;
   /** The queue's name. */
   readonly queue: string;
+  readonly #later: (() => TaskCalls) | undefined;
+  #ended: Error | undefined;
 
-  constructor(connection: Connection, handle: number, queue: string) {
+  /** `later`: by what calls are made once the handle has been given up. */
+  constructor(connection: Connection, handle: number, queue: string, later?: () => TaskCalls) {
     this.connection = connection;
-    this.handle = handle;
+    this.#handle = handle;
     this.queue = queue;
+    this.#later = later;
+  }
+
+  get handle(): number {
+    return this.#later === undefined || this.connection.isOpen(this.#handle) ? this.#handle : this.#later().handle;
+  }
+
+  /** No more calls by these: `reason` is why. */
+  end(reason: Error): void {
+    this.#ended = reason;
   }
 
   call(method: Method, args: readonly Item[], wait?: WaitOptions): Promise<Item> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     return this.connection.call(this.handle, methods.tasks.indexOf(method), args, wait);
   }
 

@@ -27,10 +27,11 @@ import type { Helper } from './helper.ts';
 /** How the worker loop reaches the taking side. */
 export const taker = Symbol('taker');
 
-/** How a queue gets the helper thread of its client. */
+/** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
 export interface HelperSource {
   start(): Helper | undefined;
   readonly needed: boolean;
+  callsOf(queue: string): TaskCalls;
 }
 
 /** A task queue and the dict of its tasks. `H` names the tasks, with their inputs and outputs. */
@@ -38,6 +39,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   /** The task dict. */
   readonly dict: TaskDictProxy;
   readonly #calls: TaskCalls;
+  /** For handles and runs, which may outlive the proxy or the hold that they came from. */
+  readonly #lasting: TaskCalls;
   readonly #taker: TaskTaker;
   readonly #helper: HelperSource;
 
@@ -47,6 +50,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     const { connection, handle, name } = where;
     this.#helper = helper;
     this.#calls = new TaskCalls(connection, handle, name ?? '');
+    this.#lasting = new TaskCalls(connection, handle, name ?? '', () => helper.callsOf(name ?? ''));
     this.#taker = source ?? new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
     if (source === undefined) connection.listen(handle, this.#taker);
@@ -96,29 +100,29 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
     }
     return new Promise((resolve, reject) => {
-      const pending = new PendingRun(this.#calls, resolve as (output: unknown) => void, reject);
+      const pending = new PendingRun(this.#lasting, resolve as (output: unknown) => void, reject);
       this.#send(name, input, options, PutFlags.run, pending);
     });
   }
 
   /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
   runGraph(graph: JobGraph<H>, options: RunGraphOptions = {}): GraphRun {
-    return submitGraph(this.#calls, graph, options);
+    return submitGraph(this.#lasting, graph, options);
   }
 
   /** The next task, or undefined where none is ready: what a worker loops on. */
   getNowait(): Promise<LeasedTask | undefined> {
-    return this.#taker.getNowait(this.where.handle);
+    return this.disposed ? Promise.reject(this.gone()) : this.#taker.getNowait(this.where.handle);
   }
 
   /** The next task; waits for one. */
   get(options?: WaitOptions): Promise<LeasedTask> {
-    return this.#taker.get(this.where.handle, options);
+    return this.disposed ? Promise.reject(this.gone()) : this.#taker.get(this.where.handle, options);
   }
 
   /** A handle on any task of the queue, by its id. */
   handle<Out = unknown>(id: string): TaskHandle<Out> {
-    return new Handle<Out>(this.#calls, id, false);
+    return new Handle<Out>(this.#lasting, id, false);
   }
 
   /** False where the task had ended already. @throws UnknownTaskError */
@@ -131,6 +135,12 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return this.#taker;
   }
 
+  /** Tasks that were taken through this proxy outlive it: the handle goes when the last of them has ended. */
+  protected override dropHandle(): void {
+    this.#calls.end(this.gone());
+    this.#taker.whenDone(() => super.dropHandle());
+  }
+
   protected at(where: ObjectHandle): this {
     return new TaskQueueProxy<H>(where, this.#helper, this.#taker) as this;
   }
@@ -139,7 +149,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return new Promise((resolve, reject) => {
       checkTimeout(options?.timeout);
       options?.signal?.throwIfAborted();
-      const id = this.#send(name, input, options, flags, new PendingPut(this.#calls, resolve, reject));
+      const id = this.#send(name, input, options, flags, new PendingPut(this.#lasting, resolve, reject));
       if (options?.signal !== undefined || options?.timeout !== undefined) {
         this.#calls.connection.watch(id, options, reject, `putting task '${name}'`);
       }

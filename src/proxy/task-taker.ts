@@ -56,6 +56,8 @@ export class TaskTaker {
   /** Calls that ask for a task, and whom they are for. */
   readonly #asking = new Map<number, (task: LeasedTask) => void>();
   #serving = false;
+  /** Called once nothing that was taken here is left: the proxy has been disposed of. */
+  #done: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
   #beats: NodeJS.Timeout | undefined;
   #leaseTimeout: number;
@@ -92,6 +94,20 @@ export class TaskTaker {
     for (let task = this.#next(); task !== undefined; task = this.#next()) void task.release().catch(() => {});
   }
 
+  /** Nobody takes any more: calls `done` when no task that was taken here, or asked for, is left. */
+  whenDone(done: () => void): void {
+    this.giveBack();
+    this.#done = done;
+    this.#checkDone();
+  }
+
+  #checkDone(): void {
+    if (this.#done === undefined || this.#running.size + this.#asking.size + this.#window.size > 0) return;
+    this.#rest();
+    this.#done();
+    this.#done = undefined;
+  }
+
   /** TASK and LOST frames. */
   frame(kind: number, reader: Reader): void {
     if (kind === ToClient.TASK) {
@@ -124,6 +140,7 @@ export class TaskTaker {
     this.#running.clear();
     this.#restBeats();
     for (const task of running) task.lose(reason);
+    this.#checkDone();
   }
 
   /** A task has been completed or failed here, at `now`, after `ran` ms. */
@@ -142,6 +159,7 @@ export class TaskTaker {
   returned(task: Leased): void {
     this.#running.delete(task.lease);
     if (this.#beats !== undefined && this.#running.size === 0) this.#restBeats();
+    if (this.#done !== undefined) this.#checkDone();
   }
 
   #arrived(task: Leased): void {
@@ -207,11 +225,13 @@ export class TaskTaker {
       const failed = (error: unknown): void => {
         this.#asking.delete(id);
         if (this.#window.size > 0) this.#watchIdle();
+        this.#checkDone();
         reject(error);
       };
       const answered = (count: number): void => {
         this.#asking.delete(id);
         const task = this.#next();
+        this.#checkDone();
         if (task !== undefined || count === 0) resolve(task);
         // Another flow of this client, or the helper, was faster.
         else ask();

@@ -10,7 +10,7 @@ export class Counter extends SharedObject {
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
     super(made);
     this.attach(options);
-    this.#value = numberOf(options.get('initial') ?? 0, 'initial');
+    this.#value = options.has('initial') ? numberOf(options.get('initial'), 'initial') : 0;
   }
 
   /** `initial` counts for the maker only. */

@@ -131,6 +131,13 @@ export class Takers {
     this.resize(taker, 1);
   }
 
+  /** Its handle has been given up; leases that are left end with the session. */
+  leave(taker: Taker): void {
+    if (taker.leases.size > 0 || !this.#all.delete(taker)) return;
+    this.#hungry.delete(taker);
+    taker.session.takers.delete(taker.handle);
+  }
+
   /** The session has ended: its leases go when the functions returned are told how its process ended. */
   sessionEnds(session: Session): ((how: ProcessEnd) => void)[] {
     const losing: ((how: ProcessEnd) => void)[] = [];

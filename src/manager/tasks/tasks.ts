@@ -3,7 +3,14 @@
  * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
  * whoever takes.
  */
-import { DuplicateTaskError, LeaseLostError, ProtocolError, QueueFullError, UnknownTaskError } from '../../errors.ts';
+import {
+  DeadlockError,
+  DuplicateTaskError,
+  LeaseLostError,
+  ProtocolError,
+  QueueFullError,
+  UnknownTaskError,
+} from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
 import { errorItem, WireError } from '../../protocol/errors.ts';
 import { FailFlags, PayloadFlags, PutFlags, ToClient } from '../../protocol/messages.ts';
@@ -81,30 +88,43 @@ export class Tasks extends SharedObject implements Decisions {
       if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
         this.#putPlain(session, call, name, input, bytesIn, flags);
       } else {
-        this.#put({ session, call, name, input, bytesIn, flags, options });
+        this.#put({ session, call, name, input, bytesIn, flags, options }, held);
       }
     } else {
-      const waiting = new Call(session, call, false);
-      waiting.park(() => {});
-      this.gate.enter(
-        () => {
-          waiting.settled();
-          this.#put({ session, call, name, input, bytesIn, flags, options });
-        },
-        () => !waiting.over,
-      );
+      this.#inTurn(session, call, () => this.#put({ session, call, name, input, bytesIn, flags, options }, false));
     }
   }
 
-  readGraph(session: Session, call: number, reader: Reader): void {
+  readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
     const id = reader.string();
     const jobs = readGraphJobs(session.adopt(reader.item()));
     const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
       const { input, bytesIn } = payloadFrom(job.input);
       return this.#specOf(job.name, input, bytesIn, { ...job.options, after });
     };
-    this.#runs.submit(session, id, jobs, specOf, this.#now());
-    session.done(call);
+    const submit = (): void => {
+      try {
+        this.#runs.submit(session, id, jobs, specOf, this.#now());
+        session.done(call);
+      } catch (error) {
+        session.failed(call, error);
+      }
+    };
+    if (held || (this.holder === undefined && this.gate.free)) submit();
+    else this.#inTurn(session, call, submit);
+  }
+
+  /** Somebody holds the queue: the call's turn comes after, unless its caller leaves before. */
+  #inTurn(session: Session, call: number, access: () => void): void {
+    const waiting = new Call(session, call, false);
+    waiting.park(() => {});
+    this.gate.enter(
+      () => {
+        waiting.settled();
+        access();
+      },
+      () => !waiting.over,
+    );
   }
 
   // --- frames of takers ---
@@ -113,15 +133,7 @@ export class Tasks extends SharedObject implements Decisions {
     const nowait = reader.u8() === 1;
     taker.window = Math.max(1, reader.u16());
     if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
-    const waiting = new Call(session, call, false);
-    waiting.park(() => {});
-    this.gate.enter(
-      () => {
-        waiting.settled();
-        this.takers.take(taker, call, nowait, false);
-      },
-      () => !waiting.over,
-    );
+    this.#inTurn(session, call, () => this.takers.take(taker, call, nowait, false));
   }
 
   readComplete(session: Session, call: number, taker: Taker, reader: Reader): void {
@@ -313,14 +325,17 @@ export class Tasks extends SharedObject implements Decisions {
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }
 
-  #put(put: PutSpec): void {
+  /** `held`: through a hold, which comes before those who were parked, and must not wait. */
+  #put(put: PutSpec, held: boolean): void {
     const { session, call } = put;
     try {
       if (put.options.id !== undefined && this.#repeated(put, put.options.id)) return;
-      if (this.#open(put.bytesIn)) {
+      if (held ? this.#queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
       } else if (put.flags & PutFlags.nowait) {
         throw new QueueFullError(`${this.title} is full: ${this.#queue.pending} tasks wait in it`);
+      } else if (held) {
+        throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
       } else {
         const waiting = new Call(session, call, false);
         const leave = this.#putters.add({ call: waiting, put });
@@ -376,6 +391,7 @@ export class Tasks extends SharedObject implements Decisions {
 
   /** Puts that waited for room, in their order. */
   #admit(): void {
+    if (this.holder !== undefined) return;
     for (;;) {
       const putter = this.#putters.peek();
       if (putter === undefined || !this.#queue.hasRoom(putter.put.bytesIn)) return;
