@@ -88,7 +88,7 @@ export function customContract(setting: Setting): void {
       const client = await manager().client();
       const account = client.object<Account, 'branch'>('Account', ['Ada']);
       const branch = await account.branch();
-      expect(await branch.book(3, '')).toBe(3);
+      expect(await branch.book(3)).toBe(3);
       expect(await branch.snapshot()).toMatchObject({ owner: "Ada's branch" });
       expect(await callOn(account, 'nothing')).toBe(null);
       expect(await account.balance()).toBe(0);

@@ -1,71 +1,69 @@
 /** `withLock`: one object for one flow over several calls; in every setting, for every kind of object that can be held. */
 import { describe, expect, test } from 'vitest';
-import { type Client, DeadlockError, NotLockOwnerError, ProxyDisposedError, TimeoutError } from 'quartermaster';
+import {
+  type Client,
+  type CounterProxy,
+  DeadlockError,
+  type DictProxy,
+  JobGraph,
+  NotLockOwnerError,
+  ProxyDisposedError,
+  type QueueProxy,
+  type TaskHandle,
+  type LeasedTask,
+  TimeoutError,
+  type ValueProxy,
+} from 'quartermaster';
 import { arrived } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, type Setting, sever } from '../kit/managers.ts';
-import { partyOfSuite, partyOfTest } from '../kit/parties.ts';
-
-interface Holdable {
-  withLock<R>(
-    fn: (held: Holdable) => R | Promise<R>,
-    options?: { signal?: AbortSignal; timeout?: number; holdTimeout?: number },
-  ): Promise<R>;
-  dispose(): Promise<void>;
-}
+import { type AnyProxy, partyOfSuite, partyOfTest } from '../kit/parties.ts';
 
 /** How to leave a mark on each kind of object, and to read the marks in order. */
 const kinds: Readonly<
   Record<
     string,
     {
-      make(client: Client, name: string): Holdable;
+      make(client: Client, name: string): AnyProxy;
       mark(proxy: never, mark: number): Promise<unknown>;
       marks(proxy: never): Promise<unknown>;
     }
   >
 > = {
   dict: {
-    make: (client, name) => client.dict<number>(name) as Holdable,
-    mark: (dict: ReturnType<Client['dict']>, mark) => dict.set(String(mark), mark),
-    marks: (dict: ReturnType<Client['dict']>) => dict.values(),
+    make: (client, name) => client.dict(name),
+    mark: (dict: DictProxy<string, number>, mark) => dict.set(String(mark), mark),
+    marks: (dict: DictProxy<string, number>) => dict.values(),
   },
   queue: {
-    make: (client, name) => client.queue<number>(name) as Holdable,
-    mark: (queue: ReturnType<Client['queue']>, mark) => queue.put(mark),
-    marks: (queue: ReturnType<Client['queue']>) => queue.snapshot(),
+    make: (client, name) => client.queue<number>(name),
+    mark: (queue: QueueProxy<number>, mark) => queue.put(mark),
+    marks: (queue: QueueProxy<number>) => queue.snapshot(),
   },
   value: {
-    make: (client, name) => client.value<number[]>(name, []) as Holdable,
+    make: (client, name) => client.value<number[]>(name, []),
     // Not atomic by itself: two calls.
-    mark: async (value: ReturnType<typeof listValue>, mark) => value.set([...(await value.get()), mark]),
-    marks: (value: ReturnType<typeof listValue>) => value.get(),
+    mark: async (value: ValueProxy<number[]>, mark) => value.set([...(await value.get()), mark]),
+    marks: (value: ValueProxy<number[]>) => value.get(),
   },
   counter: {
-    make: (client, name) => client.counter(name) as Holdable,
-    mark: (counter: ReturnType<Client['counter']>, mark) => counter.get().then((sum) => counter.set(sum * 10 + mark)),
-    marks: async (counter: ReturnType<Client['counter']>) => Array.from(String(await counter.get()), Number),
+    make: (client, name) => client.counter(name),
+    mark: (counter: CounterProxy, mark) => counter.get().then((sum) => counter.set(sum * 10 + mark)),
+    marks: async (counter: CounterProxy) => Array.from(String(await counter.get()), Number),
   },
   Ledger: {
-    make: (client, name) => client.object('Ledger', [], name) as unknown as Holdable,
+    make: (client, name) => client.object('Ledger', [], name),
     mark: (ledger: { book(amount: number): Promise<unknown> }, mark) => ledger.book(mark),
     marks: async (ledger: { snapshot(): Promise<unknown> }) =>
       ((await ledger.snapshot()) as { entries: { amount: number }[] }).entries.map(({ amount }) => amount),
   },
-  tasks: {
-    make: (client, name) => client.tasks(name) as unknown as Holdable,
-    mark: (tasks: ReturnType<Client['tasks']>, mark) => tasks.put('mark', mark),
-    marks: (tasks: ReturnType<Client['tasks']>) =>
-      tasks.dict.entries().then((entries) => entries.map(([id]) => Number(id.slice(1)))),
-  },
 };
-const listValue = (client: Client) => client.value<number[]>('', []);
 
 export function holdsContract(setting: Setting): void {
   describe(`holds (${setting})`, () => {
     const manager = managerOfSuite(setting, { modules: [new URL('../kit/custom-types.mjs', import.meta.url)] });
     const party = partyOfSuite(manager);
 
-    describe.each(Object.entries(kinds).filter(([typeId]) => typeId !== 'tasks'))('of a %s', (typeId, kind) => {
+    describe.each(Object.entries(kinds))('of a %s', (typeId, kind) => {
       const mark = (proxy: unknown, n: number): Promise<unknown> => kind.mark(proxy as never, n);
       const marks = (proxy: unknown): Promise<unknown> => kind.marks(proxy as never);
 
@@ -114,14 +112,14 @@ export function holdsContract(setting: Setting): void {
           await mark(held, 1);
           here = marks(proxy).then((seen) => expect([over, seen]).toEqual([true, [1, 2]]));
           there = party().run(
-            async ({ client, say }, typeId, name) => {
-              const proxy = { dict: () => client.dict(name), queue: () => client.queue(name), value: () => client.value(name), counter: () => client.counter(name), Ledger: () => client.object('Ledger', [], name) }[typeId]!(); // prettier-ignore
+            async ({ client, open, say }, typeId, name) => {
+              const proxy = open(typeId, name);
               const snapshot = proxy.snapshot();
               await client.counter().get();
               say('asked');
               return snapshot;
             },
-            typeId as 'dict',
+            typeId,
             name,
           );
           expect(await party().said()).toBe('asked');
@@ -129,9 +127,7 @@ export function holdsContract(setting: Setting): void {
           over = true;
         });
         await here;
-        expect(JSON.stringify(await there)).toEqual(
-          JSON.stringify(await (proxy as unknown as { snapshot(): Promise<unknown> }).snapshot()),
-        );
+        expect(await there).toEqual(await proxy.snapshot());
       });
 
       test('gives back the result of its body, and its error; the object is free after either', async () => {
@@ -200,14 +196,13 @@ export function holdsContract(setting: Setting): void {
         const proxy = kind.make(client, name);
         await proxy.withLock(
           async (held) => {
-            await mark(held, 1);
             await mark(proxy, 2); // waits until the time is up
             await expect((async () => mark(held, 3))()).rejects.toThrow(NotLockOwnerError);
             await expect((async () => mark(held, 3))()).rejects.toThrow('holdTimeout');
           },
-          { holdTimeout: 20 },
+          { holdTimeout: 10 },
         );
-        expect(await marks(proxy)).toEqual([1, 2]);
+        expect(await marks(proxy)).toEqual([2]);
         expect(await proxy.withLock(() => 'free')).toBe('free');
       });
 
@@ -232,14 +227,14 @@ export function holdsContract(setting: Setting): void {
         const doomed = await partyOfTest(manager());
         void doomed
           .run(
-            async ({ client, say }, typeId, name) => {
-              const proxy = { dict: () => client.dict(name), queue: () => client.queue(name), value: () => client.value(name), counter: () => client.counter(name), Ledger: () => client.object('Ledger', [], name) }[typeId]!(); // prettier-ignore
+            async ({ open, say }, typeId, name) => {
+              const proxy = open(typeId, name);
               await proxy.withLock(() => {
                 say('held');
                 return new Promise(() => {});
               });
             },
-            typeId as 'dict',
+            typeId,
             name,
           )
           .catch(() => {});
@@ -397,9 +392,9 @@ export function holdsContract(setting: Setting): void {
         const { tasks, name } = await freshTasks();
         const other = await manager().client();
         const worker = other.tasks(name);
-        const handles = [];
+        const handles: TaskHandle[] = [];
         for (const task of ['a', 'b', 'c', 'd']) handles.push(await tasks.put(task));
-        const leased = [];
+        const leased: LeasedTask[] = [];
         for (let i = 0; i < 4; i++) leased.push(await worker.get());
         await tasks.withLock(async (held) => {
           await leased[0]!.complete(1);
@@ -441,6 +436,77 @@ export function holdsContract(setting: Setting): void {
           await held.put('b');
         });
         expect((await waiting).name).toBe('b');
+      });
+
+      test('a hold passes parked putters, which are admitted when it ends; a full queue is a DeadlockError for it', async () => {
+        const client = await manager().client();
+        const other = await manager().client();
+        const name = freshName('tasks');
+        const tasks = client.tasks(name, { maxSize: 1 });
+        await tasks.put('first');
+        let admitted = false;
+        const parked = other
+          .tasks(name)
+          .put('parked')
+          .then(() => (admitted = true));
+        await arrived(other);
+        await tasks.withLock(async (held) => {
+          await expect(held.put('x')).rejects.toThrow(DeadlockError);
+          await expect(held.putNowait('x')).rejects.toThrow('full');
+          expect((await held.getNowait())?.name).toBe('first');
+          await held.put('second');
+          expect((await held.getNowait())?.name).toBe('second');
+          await arrived(other);
+          expect(admitted).toBe(false);
+          expect(await held.getNowait()).toBe(undefined);
+        });
+        await parked;
+        expect((await tasks.getNowait())?.name).toBe('parked');
+      });
+
+      test('a graph waits for its turn, too', async () => {
+        const { name, tasks } = await freshTasks();
+        const other = await manager().client();
+        const graph = new JobGraph<Record<string, (input: unknown) => unknown>>();
+        graph.add('job', 1, { id: 'only' });
+        const run = await tasks.withLock(async (held) => {
+          const run = other.tasks(name).runGraph(graph);
+          await arrived(other);
+          expect(await held.dict.size()).toBe(0);
+          return run;
+        });
+        const task = await tasks.get();
+        expect(task.name).toBe('job');
+        await task.complete('done');
+        expect(await run.result()).toEqual({ only: 'done' });
+        const inside = await tasks.withLock((held) => held.runGraph(graph));
+        await (await tasks.get()).complete('again');
+        expect(await inside.result()).toEqual({ only: 'again' });
+      });
+
+      test('tasks that were taken, and handles of tasks that were put, outlive the proxy they came from', async () => {
+        const { client, name, tasks } = await freshTasks();
+        const handle = await tasks.put('a', 1);
+        const task = await tasks.getNowait();
+        await tasks.dispose();
+        await expect(tasks.getNowait()).rejects.toThrow(ProxyDisposedError);
+        await expect(tasks.get()).rejects.toThrow(ProxyDisposedError);
+        await expect(tasks.put('b')).rejects.toThrow(ProxyDisposedError);
+        await expect(tasks.dict.size()).rejects.toThrow(ProxyDisposedError);
+        expect(await handle.state()).toBe('leased');
+        await task?.complete('out');
+        expect(await handle.result()).toBe('out');
+        expect((await client.tasks(name).dict.counts()).succeeded).toBe(1);
+        expect(await client.inspect.workers()).not.toContainEqual(expect.objectContaining({ queue: name }));
+      });
+
+      test('two proxies of one queue in one client each take for themselves', async () => {
+        const { client, name, tasks } = await freshTasks();
+        for (const task of ['a', 'b', 'c']) await tasks.put(task);
+        const again = client.tasks(name);
+        expect((await tasks.getNowait())?.name).toBe('a');
+        expect((await again.getNowait())?.name).toBe('b');
+        expect((await client.tasks(name).get()).name).toBe('c');
       });
 
       test('a put and a get that wait for their turn can be given up', async () => {

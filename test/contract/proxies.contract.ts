@@ -2,7 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import {
   type Client,
+  type CounterProxy,
+  type DictProxy,
   type LockGuard,
+  type LockProxy,
+  type QueueProxy,
+  type ValueProxy,
   NotLockOwnerError,
   ProxyDisposedError,
   TypeMismatchError,
@@ -12,15 +17,10 @@ import { connectionOf } from '#qm/proxy/client.js';
 import { where } from '#qm/proxy/object-proxy.js';
 import { arrived } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, managerOfTest, type Setting, sever } from '../kit/managers.ts';
-import { partyOfTest } from '../kit/parties.ts';
+import { type AnyProxy, partyOfTest } from '../kit/parties.ts';
 
-interface AnyProxy {
-  readonly name: string | undefined;
-  readonly typeId: string;
-  snapshot(): Promise<unknown>;
-  dispose(): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
-}
+/** Locks have no `withLock`: they are locks. */
+type Proxied = Omit<AnyProxy, 'withLock'> & Partial<Pick<AnyProxy, 'withLock'>>;
 
 const modules = [new URL('../kit/custom-types.mjs', import.meta.url)];
 
@@ -28,33 +28,33 @@ const modules = [new URL('../kit/custom-types.mjs', import.meta.url)];
 const kinds: Readonly<
   Record<
     string,
-    { make(client: Client, name?: string): AnyProxy; fresh: unknown; change(proxy: never): Promise<unknown> }
+    { make(client: Client, name?: string): Proxied; fresh: unknown; change(proxy: never): Promise<unknown> }
   >
 > = {
   dict: {
     make: (client, name) => client.dict(name),
     fresh: new Map(),
-    change: (proxy: ReturnType<Client['dict']>) => proxy.set('a', 1),
+    change: (proxy: DictProxy) => proxy.set('a', 1),
   },
   queue: {
     make: (client, name) => client.queue(name),
     fresh: [],
-    change: (proxy: ReturnType<Client['queue']>) => proxy.put(1),
+    change: (proxy: QueueProxy) => proxy.put(1),
   },
   lock: {
     make: (client, name) => client.lock(name),
     fresh: false,
-    change: (proxy: ReturnType<Client['lock']>) => proxy.acquire(),
+    change: (proxy: LockProxy) => proxy.acquire(),
   },
   counter: {
     make: (client, name) => client.counter(name),
     fresh: 0,
-    change: (proxy: ReturnType<Client['counter']>) => proxy.add(),
+    change: (proxy: CounterProxy) => proxy.add(),
   },
   value: {
     make: (client, name) => client.value(name),
     fresh: undefined,
-    change: (proxy: ReturnType<typeof valueOf>) => proxy.set(1),
+    change: (proxy: ValueProxy) => proxy.set(1),
   },
   Ledger: {
     make: (client, name) => client.object('Ledger', [], name),
@@ -62,7 +62,6 @@ const kinds: Readonly<
     change: (proxy: { book(amount: number): Promise<number> }) => proxy.book(1),
   },
 };
-const valueOf = (client: Client) => client.value<unknown>();
 
 export function proxiesContract(setting: Setting): void {
   describe(`proxies (${setting})`, () => {
@@ -117,10 +116,7 @@ export function proxiesContract(setting: Setting): void {
         await expect(proxy.snapshot()).rejects.toThrow(ProxyDisposedError);
         await expect(proxy.snapshot()).rejects.toThrow(name);
         await expect((async () => change(proxy as never))()).rejects.toThrow(ProxyDisposedError);
-        if ('withLock' in proxy) {
-          const holding = (proxy as unknown as { withLock(fn: () => void): Promise<void> }).withLock(() => {});
-          await expect(holding).rejects.toThrow(ProxyDisposedError);
-        }
+        if (proxy.withLock) await expect(proxy.withLock(() => {})).rejects.toThrow(ProxyDisposedError);
         await proxy.dispose();
         await proxy[Symbol.asyncDispose]();
         expect(await make(client, name).snapshot()).toEqual(fresh);
@@ -291,7 +287,7 @@ export function proxiesContract(setting: Setting): void {
 }
 
 /** The end of a session is seen by the manager a moment after its client: asks until there is room again. */
-async function untilFree(client: Client, make: (client: Client) => AnyProxy): Promise<void> {
+async function untilFree(client: Client, make: (client: Client) => Proxied): Promise<void> {
   for (;;) {
     const proxies = [1, 2, 3].map(() => make(client));
     const results = await Promise.allSettled(proxies.map((proxy) => proxy.snapshot()));

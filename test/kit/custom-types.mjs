@@ -31,6 +31,7 @@ export class Ledger {
   get tip() {
     return this.#secret();
   }
+  // oxlint-disable-next-line unicorn/no-thenable -- what a user's class may have
   then(resolve) {
     resolve('thenable');
   }

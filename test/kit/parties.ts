@@ -21,10 +21,24 @@ export interface There {
   readonly client: Client;
   readonly qm: typeof import('quartermaster');
   /** Stays from one function to the next. */
-  // oxlint-disable-next-line typescript/no-explicit-any -- whatever the functions of a test agree on
-  readonly kept: Record<string, any>;
+  readonly kept: Record<string, unknown>;
   /** Sends a message to the test while the function runs; `Party.messages` has it. */
   readonly say: (message: unknown) => void;
+  /** A proxy of an object of any type. */
+  readonly open: (typeId: string, name?: string) => AnyProxy;
+}
+
+/** What the proxies of all types that can be held have in common. */
+export interface AnyProxy {
+  readonly name: string | undefined;
+  readonly typeId: string;
+  snapshot(): Promise<unknown>;
+  dispose(): PromiseLike<void>;
+  [Symbol.asyncDispose](): PromiseLike<void>;
+  withLock<R>(
+    fn: (held: AnyProxy) => R | Promise<R>,
+    options?: { signal?: AbortSignal; timeout?: number; holdTimeout?: number },
+  ): Promise<R>;
 }
 
 type Answer =
