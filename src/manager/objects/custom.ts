@@ -9,7 +9,7 @@ import { decode, encode } from '../../protocol/codec.ts';
 import { WireError } from '../../protocol/errors.ts';
 import { methods as protocolMethods } from '../../protocol/messages.ts';
 import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
-import { listOf, textOf } from '../arguments.ts';
+import { listOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Registered } from '../registry.ts';
@@ -92,7 +92,7 @@ class Custom extends SharedObject {
   attach(): void {}
 
   async invoke(_call: Call, [name, args]: readonly Item[]): Promise<Answer> {
-    const wanted = textOf(name, 'the name of a method');
+    const wanted = typeof name === 'string' ? name : `(${typeof name})`;
     const method = this.#methods.get(wanted);
     if (method === undefined) {
       const exposed = [...this.#methods.keys()].join(', ');
