@@ -116,14 +116,22 @@ describe('items', () => {
   });
 
   test('what is forwarded as it came is read as what it was, small or large', () => {
-    for (const item of ['é', 7, 2n ** 70n, new Packed(Buffer.alloc(4091, 1)), new Packed(Buffer.alloc(4092, 1)), 'x'.repeat(10_000)]) {
+    for (const item of [
+      'é',
+      7,
+      2n ** 70n,
+      new Packed(Buffer.alloc(4091, 1)),
+      new Packed(Buffer.alloc(4092, 1)),
+      'x'.repeat(10_000),
+    ]) {
       const kept = new Reader(itemBytes(item)).rest();
       expect(roundTrip(new Verbatim(kept))).toEqual(item);
     }
   });
 
   test('up to 4,096 bytes are kept as a string, more as bytes of their own', () => {
-    const kept = (payload: number): string | Uint8Array => new Reader(itemBytes(new Packed(Buffer.alloc(payload)))).rest();
+    const kept = (payload: number): string | Uint8Array =>
+      new Reader(itemBytes(new Packed(Buffer.alloc(payload)))).rest();
     expect(kept(4096 - 5)).toBeTypeOf('string');
     const source = itemBytes(new Packed(Buffer.alloc(4096 - 4, 1)));
     const large = new Reader(source).rest() as Buffer;
@@ -132,9 +140,9 @@ describe('items', () => {
     expect(large[10]).toBe(1);
   });
 
-  test('a list deeper than 8 is refused, however short', () => {
+  test('a list deeper than 16 is refused, however short', () => {
     let deep: Item = 1;
-    for (let i = 0; i < 9; i++) deep = [deep];
+    for (let i = 0; i < 17; i++) deep = [deep];
     expect(() => new Reader(itemBytes(deep)).item()).toThrow(ProtocolError);
   });
 
@@ -160,7 +168,9 @@ describe('a reader never leaves its frame', () => {
     const bytes = itemBytes(item);
     const step = Math.max(1, Math.floor(bytes.length / 100));
     for (let length = 0; length < bytes.length; length += step) {
-      expect(() => framed(bytes.subarray(0, length)).item(), `${length} of ${bytes.length} bytes`).toThrow(ProtocolError);
+      expect(() => framed(bytes.subarray(0, length)).item(), `${length} of ${bytes.length} bytes`).toThrow(
+        ProtocolError,
+      );
     }
     expect(framed(bytes).item()).toEqual(item);
   });
@@ -176,7 +186,8 @@ describe('a reader never leaves its frame', () => {
     ['rest', (reader) => reader.rest(), 1],
   ];
   test.each(fields)('%s of a body that is too short is a ProtocolError', (_name, read, bytes) => {
-    for (let length = 0; length < bytes; length++) expect(() => read(framed(Buffer.alloc(length)))).toThrow(ProtocolError);
+    for (let length = 0; length < bytes; length++)
+      expect(() => read(framed(Buffer.alloc(length)))).toThrow(ProtocolError);
     expect(() => read(framed(Buffer.alloc(bytes)))).not.toThrow();
   });
 
@@ -221,7 +232,8 @@ describe('a reader never leaves its frame', () => {
     expect(() => framed(itemBytes([1])).scalar()).toThrow(ProtocolError);
     expect(() => framed(itemBytes(new Packed(Buffer.from([1])))).scalar()).toThrow(ProtocolError);
     expect(framed(itemBytes(null)).scalar()).toBe(null);
-    for (const other of [undefined, null, 1, 1n, true]) expect(() => framed(itemBytes(other)).string()).toThrow(ProtocolError);
+    for (const other of [undefined, null, 1, 1n, true])
+      expect(() => framed(itemBytes(other)).string()).toThrow(ProtocolError);
   });
 
   test('random bytes: an item or a ProtocolError, never anything else', () => {
@@ -345,7 +357,15 @@ describe('the writer', () => {
 
   test('raw() takes a part of bytes, small or large', () => {
     const source = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
-    for (const [from, to] of [[0, 0], [0, 5], [3, 20], [10, 34], [10, 33], [0, 200], [1, 199]] as const) {
+    for (const [from, to] of [
+      [0, 0],
+      [0, 5],
+      [3, 20],
+      [10, 34],
+      [10, 33],
+      [0, 200],
+      [1, 199],
+    ] as const) {
       expect(bytesOf((writer) => writer.raw(source, from, to))).toEqual(source.subarray(from, to));
     }
   });
