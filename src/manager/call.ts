@@ -1,4 +1,5 @@
 /** One call of a client while the manager has not answered it yet. */
+import { ProtocolError } from '../errors.ts';
 import { writeError } from '../protocol/errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
@@ -32,7 +33,14 @@ export class Call {
   /** The call waits; `cancel` takes it out of wherever it waits, should its caller leave first. */
   park(cancel: () => void): typeof PARKED {
     this.#cancel = cancel;
-    this.session.parked.set(this.id, this);
+    const { parked, link } = this.session;
+    const other = parked.get(this.id);
+    parked.set(this.id, this);
+    if (other !== undefined && other !== this) {
+      // Two calls of one number: only one could be found again when the session ends.
+      other.cancelled();
+      link.close(new ProtocolError(`call ${this.id} is under way already`));
+    }
     return PARKED;
   }
 
@@ -51,7 +59,7 @@ export class Call {
   cancelled(): void {
     if (this.#over) return;
     this.#over = true;
-    this.session.parked.delete(this.id);
+    this.#unpark();
     this.#cancel?.();
   }
 
@@ -97,7 +105,12 @@ export class Call {
   settled(): boolean {
     if (this.#over) return false;
     this.#over = true;
-    if (this.#cancel !== undefined) this.session.parked.delete(this.id);
+    if (this.#cancel !== undefined) this.#unpark();
     return true;
+  }
+
+  #unpark(): void {
+    const { parked } = this.session;
+    if (parked.get(this.id) === this) parked.delete(this.id);
   }
 }

@@ -38,8 +38,7 @@ export class ManagerCore {
   readonly #maxObjects: number;
   readonly #objects = new Map<number, SharedObject>();
   readonly #named = new Map<string, SharedObject>();
-  readonly #nameIndex = new Map<string, number>();
-  readonly #names: string[] = [];
+  readonly #names = new Map<string, string>();
   readonly #started = performance.now();
   readonly #boards = new Set<Tasks>();
   #sessionIds = 0;
@@ -91,17 +90,10 @@ export class ManagerCore {
 
   /** One string for each name of a task, however often it comes. */
   internName(name: string): string {
-    return this.#names[this.nameIndex(name)] as string;
-  }
-
-  nameIndex(name: string): number {
-    let index = this.#nameIndex.get(name);
-    if (index === undefined) {
-      index = this.#names.length;
-      this.#names.push(name);
-      this.#nameIndex.set(name, index);
-    }
-    return index;
+    const known = this.#names.get(name);
+    if (known !== undefined) return known;
+    this.#names.set(name, name);
+    return name;
   }
 
   join(link: Link, peer: Peer): Session {

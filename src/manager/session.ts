@@ -8,7 +8,7 @@
 import { DeadlockError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
 import { writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
-import { type Item, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
+import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { type Answer, Call, PARKED } from './call.ts';
 import type { ManagerCore } from './core.ts';
@@ -36,6 +36,8 @@ interface Handle {
 
 /** Above this many bytes waiting to be sent, nothing more is read from the session, and outcomes wait for it. */
 const HIGH_WATER = 8 * 1024 * 1024;
+/** Names of tasks that have a number at once: numbers are 16 bits. */
+const NAMES = 0x1_0000;
 
 export class Session {
   readonly id: number;
@@ -48,9 +50,10 @@ export class Session {
   readonly takers = new Map<number, Taker>();
   /** What else ends with the session: guards. */
   readonly holdings = new Set<() => void>();
-  /** Names of tasks by the client's index, and which of the manager's it has been told. */
+  /** Names of tasks by the client's index. */
   readonly taskNames: string[] = [];
-  readonly toldNames = new Set<number>();
+  /** Names of tasks that the client has been told, with the index by which it knows each. */
+  readonly #toldNames = new Map<string, number>();
   /** Sent with the welcome: who knows it is this session's own helper. */
   readonly secret: Buffer;
   /** The helper's link, while there is one. */
@@ -160,11 +163,13 @@ export class Session {
     this.#accepted.add(this.link, call, number);
   }
 
-  /** The index by which the client knows that name of a task; told with its first use. */
+  /** The index by which the client knows that name of a task; told with its first use, and again when all are taken. */
   announce(name: string): number {
-    const index = this.manager.nameIndex(name);
-    if (!this.toldNames.has(index)) {
-      this.toldNames.add(index);
+    let index = this.#toldNames.get(name);
+    if (index === undefined) {
+      if (this.#toldNames.size === NAMES) this.#toldNames.clear();
+      index = this.#toldNames.size;
+      this.#toldNames.set(name, index);
       const start = this.link.begin(ToClient.NAME);
       this.link.writer.u16(index);
       this.link.writer.text(name);
@@ -231,8 +236,11 @@ export class Session {
   }
 
   /** What the value names by this session's handles it names by the manager's ids from here on. */
-  adopt(item: Item): Item {
-    if (Array.isArray(item)) return item.map((part: Item) => this.adopt(part));
+  adopt(item: Item, depth = 0): Item {
+    if (Array.isArray(item)) {
+      if (depth === MAX_LISTS) throw new ProtocolError(`a message nests lists deeper than ${MAX_LISTS}`);
+      return item.map((part: Item) => this.adopt(part, depth + 1));
+    }
     if (!(item instanceof Packed) || item.proxies.length === 0) return item;
     const proxies = item.proxies.map((ref): ProxyRef => {
       const object = ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id);
@@ -288,8 +296,17 @@ export class Session {
     const object = this.handles.get(handle)?.object;
     if (taker === undefined || !(object instanceof Tasks)) return;
     if (kind === ToManager.STARTED) taker.started = Math.max(taker.started, reader.u48());
-    else if (kind === ToManager.PROGRESS) object.readProgress(this, taker, reader);
+    else if (kind === ToManager.PROGRESS) this.#progress(object, taker, reader);
     else object.takers.resize(taker, reader.u16());
+  }
+
+  /** Progress that names an object which could not be opened has nobody to be told; only its like is lost. */
+  #progress(tasks: Tasks, taker: Taker, reader: Reader): void {
+    try {
+      tasks.readProgress(this, taker, reader);
+    } catch (error) {
+      if (error instanceof ProtocolError) throw error;
+    }
   }
 
   #open(reader: Reader): void {
@@ -374,6 +391,10 @@ export class Session {
       return call.fail(new DeadlockError(`${object.title} is held already, and a held object must not wait`));
     }
     const begin = (release: () => void): void => {
+      if (this.handles.has(alias)) {
+        release();
+        return this.link.close(new ProtocolError(`handle ${alias} is open already`));
+      }
       const hold = new Hold(object, this, handle, release, timeout);
       this.handles.set(alias, { object, error: undefined, hold });
       call.answer();

@@ -45,11 +45,12 @@ function ownFields(error: QuartermasterError): Item[] {
   return fields;
 }
 
-/** The error that an item stands for. */
+/** The error that an item stands for. Never throws: where the bytes are none, that is the error. */
 export function errorFrom(item: Item, context?: CodecContext): Error {
   if (item instanceof Packed) {
-    const error = decode(item, context);
-    return error instanceof Error ? error : new Error(String(error), { cause: error });
+    const error = decoded(item, context);
+    // No String(error): an object need not have a toString().
+    return error instanceof Error ? error : new Error('what was thrown is no error', { cause: error });
   }
   if (!Array.isArray(item)) return new ProtocolError('the peer sent a failure in a form that is none');
   const [code, message, pairs, cause] = item as [Item, Item, Item, Item];
@@ -63,5 +64,13 @@ export function errorFrom(item: Item, context?: CodecContext): Error {
 }
 
 function causeFrom(cause: Item, context: CodecContext | undefined): unknown {
-  return Array.isArray(cause) && cause.length === 4 ? errorFrom(cause, context) : decode(cause, context);
+  return Array.isArray(cause) && cause.length === 4 ? errorFrom(cause, context) : decoded(cause, context);
+}
+
+function decoded(item: Item, context: CodecContext | undefined): unknown {
+  try {
+    return decode(item, context);
+  } catch (error) {
+    return error;
+  }
 }

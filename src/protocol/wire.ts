@@ -74,8 +74,9 @@ const LIST = 12;
 /** Payloads up to this size (bytes) are kept as strings. */
 const KEPT_AS_STRING = 4096;
 
-/** Lists inside lists end here: deeper ones are no message of ours. */
-const MAX_DEPTH = 8;
+/** Lists inside lists end here: deeper ones are no message of ours. Answers wrap what was kept in a few lists more. */
+export const MAX_LISTS = 8;
+const MAX_DEPTH = 2 * MAX_LISTS;
 
 /** Memory is asked for in pieces of this size (bytes) and dealt out to one `take()` after the other. */
 const SLAB = 1 << 16;
@@ -456,8 +457,19 @@ export class Reader {
     const at = this.#at;
     const end = this.#end;
     if (at >= end) throw new ProtocolError('a message ends where a value belongs');
+    if (!this.#endsWith(at, end)) {
+      this.item();
+      this.end();
+    }
     this.#at = end;
     return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : copyOf(this.#buffer, at, end);
+  }
+
+  /** Whether the commonest kinds of items, by their length alone, end where the frame does: whoever reads it must not find it cut. */
+  #endsWith(at: number, end: number): boolean {
+    const tag = this.#buffer[at];
+    if (tag === ASCII) return this.#buffer[at + 1] === end - at - 2;
+    return (tag === PACKED || tag === UTF8) && end - at >= 5 && this.#buffer.readUInt32LE(at + 1) === end - at - 5;
   }
 
   text(): string {

@@ -113,7 +113,7 @@ export class Connection extends EventEmitter {
   checkHandle(handle: number): void {
     if (handle !== 0 && !this.#openings.has(handle)) {
       throw new ProxyDisposedError(
-        'this proxy has ended with its withLock() body, or with the connection on which its object was made; ask for the object again',
+        'this proxy was disposed of, or has ended with its withLock() body or with the connection on which its object was made; ask for the object again',
       );
     }
   }
@@ -230,8 +230,9 @@ export class Connection extends EventEmitter {
       if (typeof name !== 'string' || name === '' || name.length > 1000) {
         throw new TypeError('the name of a task must be a string of 1 to 1,000 characters');
       }
+      // Numbers are 16 bits: when all are taken, naming begins anew.
+      if (this.#nameIndex.size > 0xffff) this.#nameIndex.clear();
       index = this.#nameIndex.size;
-      if (index > 0xffff) throw new RangeError('more than 65,536 different names of tasks on one connection');
       const start = this.link.begin(ToManager.NAME);
       this.link.writer.u16(index);
       this.link.writer.text(name);

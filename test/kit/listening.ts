@@ -11,6 +11,8 @@ import {
 } from 'quartermaster';
 import { connectionOf } from '#qm/proxy/client.js';
 import type { Connection } from '#qm/proxy/connection.js';
+import { memoryPair } from '#qm/transport/memory.js';
+import type { Listener, Medium, Transport } from '#qm/transport/transport.js';
 
 export const KEY = 'the auth key of the tests, which is no secret';
 
@@ -38,6 +40,27 @@ export async function listening(options: ManagerOptions = {}, internals?: Intern
       return client;
     },
   };
+}
+
+/** A medium without sockets: connections come by `dial()`. */
+export class Backdoor implements Medium {
+  #accept: ((transport: Transport) => void) | undefined;
+
+  listen(address: string, accept: (transport: Transport) => void): Promise<Listener> {
+    this.#accept = accept;
+    return Promise.resolve({ address, close: () => Promise.resolve(), ref: () => {}, unref: () => {} });
+  }
+
+  connect(): Promise<Transport> {
+    return Promise.resolve(this.dial());
+  }
+
+  /** The near end of a new connection. */
+  dial(): Transport {
+    const [near, far] = memoryPair();
+    this.#accept?.(far);
+    return near;
+  }
 }
 
 /** A manager in a process of its own, ended with the test. */

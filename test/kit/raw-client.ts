@@ -1,15 +1,16 @@
 /**
- * A client made by hand over node:net: it sends any bytes and any frames, in any order, and hands out the frames that
- * come. For tests of what the manager does with peers that are slow, wrong or hostile; and, with a proper handshake, of
- * what exactly crosses.
+ * A client made by hand over node:net (or any transport): it sends any bytes and any frames, in any order, and hands out
+ * the frames that come. For tests of what the manager does with peers that are slow, wrong or hostile; and, with a proper
+ * handshake, of what exactly crosses.
  */
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { onTestFinished } from 'vitest';
 import { FrameDecoder } from '#qm/protocol/frames.js';
 import { newNonce, proof, writeHello } from '#qm/protocol/handshake.js';
 import { PROTOCOL_VERSION, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { type Item, Reader, Writer } from '#qm/protocol/wire.js';
+import type { Transport } from '#qm/transport/transport.js';
 
 export interface RawFrame {
   readonly kind: number;
@@ -49,37 +50,29 @@ export function frame(kind: number, body: (writer: Writer) => void = () => {}): 
 
 export class RawClient {
   readonly address: string;
-  readonly socket: Socket;
   /** Frames that came and that nobody has read. */
   readonly frames: RawFrame[] = [];
   /** Resolves when the connection has ended, whoever ended it. */
   readonly ended: Promise<void>;
   /** Bytes that came so far. */
   received = 0;
+  readonly write: (bytes: Uint8Array) => void;
+  readonly #destroy: () => void;
+  readonly #decoder: FrameDecoder;
   #over = false;
   #wake: (() => void) | undefined;
+  #tellEnded: () => void = () => {};
   #calls = 0;
 
-  private constructor(address: string, socket: Socket) {
+  private constructor(address: string, write: (bytes: Uint8Array) => void, destroy: () => void) {
     this.address = address;
-    this.socket = socket;
-    const decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => {
+    this.write = write;
+    this.#destroy = destroy;
+    this.#decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => {
       this.frames.push({ kind, reader: new Reader(Buffer.from(reader.view(reader.left))) });
       this.#wake?.();
     });
-    socket.on('data', (chunk: Buffer) => {
-      this.received += chunk.length;
-      decoder.push(chunk);
-    });
-    socket.on('error', () => {});
-    this.ended = new Promise((resolve) => {
-      socket.once('close', () => {
-        this.#over = true;
-        this.#wake?.();
-        resolve();
-      });
-    });
-    onTestFinished(() => this.destroy());
+    this.ended = new Promise((resolve) => (this.#tellEnded = resolve));
   }
 
   static async connect(address: string): Promise<RawClient> {
@@ -88,7 +81,31 @@ export class RawClient {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    return new RawClient(address, socket);
+    const client = new RawClient(
+      address,
+      (bytes) => socket.write(bytes),
+      () => socket.destroy(),
+    );
+    socket.on('error', () => {});
+    socket.on('data', (chunk: Buffer) => client.#incoming(chunk));
+    socket.once('close', () => client.#closed());
+    onTestFinished(() => client.destroy());
+    return client;
+  }
+
+  /** Over one end of a connection; the other end is the manager's. */
+  static over(transport: Transport, address: string): RawClient {
+    const client = new RawClient(
+      address,
+      (bytes) => transport.send(bytes),
+      () => transport.destroy(),
+    );
+    transport.receive({
+      data: (chunk) => client.#incoming(chunk),
+      drained: () => {},
+      closed: () => client.#closed(),
+    });
+    return client;
   }
 
   /** Connected, and through the handshake. */
@@ -97,8 +114,9 @@ export class RawClient {
     return Object.assign(client, { welcome: await client.handshake(handshake) });
   }
 
-  write(bytes: Uint8Array): void {
-    this.socket.write(bytes);
+  /** The connection has ended. */
+  get over(): boolean {
+    return this.#over;
   }
 
   send(kind: number, body?: (writer: Writer) => void): void {
@@ -186,8 +204,19 @@ export class RawClient {
   }
 
   destroy(): Promise<void> {
-    this.socket.destroy();
+    this.#destroy();
     return this.ended;
+  }
+
+  #incoming(chunk: Buffer): void {
+    this.received += chunk.length;
+    this.#decoder.push(chunk);
+  }
+
+  #closed(): void {
+    this.#over = true;
+    this.#wake?.();
+    this.#tellEnded();
   }
 }
 

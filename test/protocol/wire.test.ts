@@ -140,9 +140,9 @@ describe('items', () => {
     expect(large[10]).toBe(1);
   });
 
-  test('a list deeper than 8 is refused, however short', () => {
+  test('a list deeper than 16 is refused, however short', () => {
     let deep: Item = 1;
-    for (let i = 0; i < 9; i++) deep = [deep];
+    for (let i = 0; i < 17; i++) deep = [deep];
     expect(() => new Reader(itemBytes(deep)).item()).toThrow(ProtocolError);
   });
 

@@ -1,9 +1,11 @@
 /** Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, or packed where they name proxies or jobs. */
+import { ProtocolError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { Outcome } from '../../protocol/messages.ts';
 import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
 import { type Failure, State, type Task } from '../../queue/task.ts';
 import { same } from '../arguments.ts';
+import type { Session } from '../session.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import type { WorkerInfo } from './taker.ts';
 
@@ -15,6 +17,13 @@ export function writePayload(writer: Writer, payload: unknown): void {
 export function payloadItem(payload: unknown): Item {
   if (payload === undefined) return undefined;
   return payload instanceof Packed ? payload : new Verbatim(payload as string | Uint8Array);
+}
+
+/** A payload of which its sender says that it names proxies or jobs. */
+export function readWithRefs(session: Session, reader: Reader): Packed {
+  const item = session.adopt(reader.item());
+  if (!(item instanceof Packed)) throw new ProtocolError('a payload that names proxies or jobs is no packed value');
+  return item;
 }
 
 /** What a task keeps of an item: its bytes, or itself where proxies or jobs are named in it. */

@@ -27,7 +27,7 @@ import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
 import { checkSameOptions, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { cancelled, failureItem, outcomeItem, payloadFrom, payloadItem, sameInput } from './payload.ts';
+import { cancelled, failureItem, outcomeItem, payloadFrom, payloadItem, readWithRefs, sameInput } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
 import { filterFrom, recordOf, recordsOf } from './record.ts';
 import { Runs } from './runs.ts';
@@ -83,7 +83,7 @@ export class Tasks extends SharedObject implements Decisions {
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
     const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
     const bytesIn = reader.left;
-    const input = flags & PutFlags.refs ? session.adopt(reader.item()) : reader.rest();
+    const input = flags & PutFlags.refs ? readWithRefs(session, reader) : reader.rest();
     if (held || (this.holder === undefined && this.gate.free)) {
       if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
         this.#putPlain(session, call, name, input, bytesIn, flags);
@@ -142,7 +142,7 @@ export class Tasks extends SharedObject implements Decisions {
     const ranFor = reader.u32();
     const refs = (reader.u8() & PayloadFlags.refs) !== 0;
     const bytesOut = reader.left;
-    const output = refs ? session.adopt(reader.item()) : reader.rest();
+    const output = refs ? readWithRefs(session, reader) : reader.rest();
     const answer = this.#queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
