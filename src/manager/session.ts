@@ -85,7 +85,7 @@ export class Session {
     if (this.ended) return;
     switch (kind) {
       case ToManager.PUT:
-        return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readPut(this, call, reader));
+        return this.#tasks(reader.u32(), reader, (tasks, call, handle) => tasks.readPut(this, call, handle, reader));
       case ToManager.COMPLETE:
         return this.#tasks(reader.u32(), reader, (tasks, call) => tasks.readComplete(this, call, reader));
       case ToManager.CALL:
@@ -105,7 +105,7 @@ export class Session {
       case ToManager.PROGRESS:
         return this.#tasks(-1, reader, (tasks) => tasks.readProgress(this, reader));
       case ToManager.WINDOW:
-        return this.#tasks(-1, reader, (tasks) => tasks.readWindow(this, reader));
+        return this.#tasks(-1, reader, (tasks, _call, handle) => tasks.readWindow(this, handle, reader));
       case ToManager.NAME: {
         const index = reader.u16();
         this.taskNames[index] = this.manager.internName(reader.text());

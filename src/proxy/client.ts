@@ -14,9 +14,10 @@ import { Inspector } from './inspector.ts';
 import { LockProxy } from './lock-proxy.ts';
 import { BaseProxy, type ObjectHandle, where } from './object-proxy.ts';
 import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
-import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
+import { type TakerSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import { Handle } from './task-handle.ts';
+import { TaskTaker } from './task-taker.ts';
 import { ValueProxy } from './value-proxy.ts';
 
 /** How other parts of this library reach a client's connection. */
@@ -58,17 +59,17 @@ export interface ClientEvents {
 export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
   readonly inspect: Inspector;
   readonly #setup: ClientSetup;
-  readonly #helperSource: HelperSource;
   /** By queue: for handles that came inside values. */
   readonly #calls = new Map<string, TaskCalls>();
+  /** By queue: one for all proxies of it, as the manager sees one for the session. */
+  readonly #takers = new Map<string, TaskTaker>();
   #helper: Helper | undefined;
 
   constructor(setup: ClientSetup) {
     super();
     this.#setup = setup;
-    const { connection, authKey } = setup;
+    const { connection } = setup;
     this.inspect = new Inspector(connection);
-    this.#helperSource = { start: () => this.#startHelper(), needed: authKey !== undefined };
     connection.codec = {
       proxyRef: (value) => this.#refOf(value),
       jobRef: jobRefOf,
@@ -125,7 +126,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   ): TaskQueueProxy<HandlersOf<M>> {
     const { keepRecords, ...rest } = options ?? {};
     const flat = { ...rest, keepCount: keepRecords?.count, keepAge: keepRecords?.age };
-    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, flat), this.#helperSource);
+    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, flat), this.#takerOf);
   }
 
   /** An object of a type that was registered with the manager. `args` go to its factory. */
@@ -176,6 +177,18 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return this.#helper;
   }
 
+  readonly #takerOf: TakerSource = (queue) => {
+    let taker = this.#takers.get(queue);
+    if (taker === undefined) {
+      const { connection, authKey } = this.#setup;
+      const helper = { start: () => this.#startHelper(), needed: authKey !== undefined };
+      // A handle of its own: proxies are disposed of, and stand for holds that end; leases go on.
+      taker = new TaskTaker(connection, connection.open('tasks', queue, []), helper);
+      this.#takers.set(queue, taker);
+    }
+    return taker;
+  };
+
   #refOf(value: object): ProxyRef | undefined {
     const handle = value instanceof BaseProxy ? value[where] : undefined;
     if (handle === undefined) return undefined;
@@ -192,7 +205,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     connection.adopt(handle, { typeId: ref.typeId, name: ref.name, options: [] });
     // The handle is opened by this call; were the object gone, the first call on the proxy says so.
     connection.call(0, methods.manager.indexOf('open'), [handle, ref.id]).catch(() => {});
-    return proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#helperSource);
+    return proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#takerOf);
   }
 
   #callsOf(queue: string): TaskCalls {
@@ -206,7 +219,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   }
 }
 
-function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyBase {
+function proxyOf(handle: ObjectHandle, takerOf: TakerSource): BaseProxy | ProxyBase {
   switch (handle.typeId) {
     case 'dict':
       return new DictProxy(handle);
@@ -219,7 +232,7 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
     case 'value':
       return new ValueProxy(handle);
     case 'tasks':
-      return new TaskQueueProxy(handle, helper);
+      return new TaskQueueProxy(handle, takerOf);
     default:
       return customProxy(handle);
   }

@@ -174,7 +174,11 @@ export class Connection extends EventEmitter {
 
   /** The caller of `id` no longer waits. */
   cancel(id: number): void {
-    if (!this.forget(id) || this.#down !== undefined) return;
+    const pending = this.#calls.get(id);
+    if (pending === undefined) return;
+    pending.endWatch?.();
+    if (!pending.abandoned()) this.forget(id);
+    if (this.#down !== undefined) return;
     const start = this.link.begin(ToManager.CANCEL);
     this.link.writer.u32(id);
     this.link.end(start);

@@ -1,8 +1,7 @@
-import { LeaseLostError } from '../errors.ts';
+import { FrameTooLargeError, LeaseLostError, NonRetryableError } from '../errors.ts';
 import { decode, encode, type CodecContext } from '../protocol/codec.ts';
 import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';
 import { type Item, Packed, Reader } from '../protocol/wire.ts';
-import { NonRetryableError } from '../errors.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-proxy.ts';
 import { Pending } from './pending.ts';
@@ -84,19 +83,45 @@ export class Leased implements LeasedTask {
   }
 
   complete(output?: unknown): Promise<void> {
-    return (this.#ending ??= this.#complete(output));
+    return this.#end((resolve, reject) => {
+      const item = encode(output, this.#taker.connection.codec, 'output');
+      const ran = this.#ran();
+      this.#send(ToManager.COMPLETE, true, resolve, reject, (writer) => {
+        writer.u32(tenths(ran));
+        writer.u8(hasRefs(item) ? PayloadFlags.refs : 0);
+        writer.item(item);
+      });
+      this.#taker.ended(this, ran, true);
+    });
   }
 
   fail(error: unknown, options?: { retry?: boolean }): Promise<void> {
-    return (this.#ending ??= this.#fail(error, options?.retry !== false && !(error instanceof NonRetryableError)));
+    const retry = options?.retry !== false && !(error instanceof NonRetryableError);
+    return this.#end((resolve, reject) => {
+      try {
+        this.#sendFailure(error, packError(error, this.#taker.connection.codec), retry, resolve, reject);
+      } catch (tooLarge) {
+        if (!(tooLarge instanceof FrameTooLargeError)) throw tooLarge;
+        const short = new Error(summary(error), { cause: tooLarge.message });
+        this.#sendFailure(error, encode(short), retry, resolve, reject);
+      }
+    });
   }
 
   release(): Promise<void> {
-    return (this.#ending ??= new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) throw lateError(this.#lost);
-      this.#send(ToManager.RELEASE, false, resolve, reject);
+    return this.giveBack(() => {});
+  }
+
+  /** For the window: `answered` is called when the manager's answer is read, before any frame that follows it. */
+  giveBack(answered: () => void): Promise<void> {
+    return this.#end((resolve, reject) => {
+      const settled = <A extends unknown[]>(settle: (...args: A) => void, ...args: A): void => {
+        answered();
+        settle(...args);
+      };
+      this.#send(ToManager.RELEASE, false, () => settled(resolve), (error) => settled(reject, error));
       this.#taker.ended(this, 0, false);
-    }));
+    });
   }
 
   extend(ms: number): Promise<void> {
@@ -125,33 +150,34 @@ export class Leased implements LeasedTask {
     this.#abort?.abort(reason);
   }
 
-  #complete(output: unknown): Promise<void> {
-    return new Promise((resolve, reject) => {
+  /** The first end that leaves counts, and answers for later ones. What could not be sent has ended nothing. */
+  #end(send: (resolve: () => void, reject: (error: unknown) => void) => void): Promise<void> {
+    if (this.#ending !== undefined) return this.#ending;
+    let sent = false;
+    const ending = new Promise<void>((resolve, reject) => {
       if (this.#lost !== undefined) throw lateError(this.#lost);
-      const item = encode(output, this.#taker.connection.codec, 'output');
-      const ran = this.#ran();
-      this.#send(ToManager.COMPLETE, true, resolve, reject, (writer) => {
-        writer.u32(tenths(ran));
-        writer.u8(hasRefs(item) ? PayloadFlags.refs : 0);
-        writer.item(item);
-      });
-      this.#taker.ended(this, ran, true);
+      send(resolve, reject);
+      sent = true;
     });
+    if (sent) this.#ending = ending;
+    return ending;
   }
 
-  #fail(error: unknown, retry: boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) throw lateError(this.#lost);
-      const item = packError(error, this.#taker.connection.codec);
-      const ran = this.#ran();
-      this.#send(ToManager.FAIL, true, resolve, reject, (writer) => {
-        writer.u32(tenths(ran));
-        writer.u8((hasRefs(item) ? FailFlags.refs : 0) | (retry ? 0 : FailFlags.final));
-        writer.item(summary(error));
-        writer.item(item);
-      });
-      this.#taker.ended(this, ran, true);
+  #sendFailure(
+    error: unknown,
+    item: Item,
+    retry: boolean,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const ran = this.#ran();
+    this.#send(ToManager.FAIL, true, resolve, reject, (writer) => {
+      writer.u32(tenths(ran));
+      writer.u8((hasRefs(item) ? FailFlags.refs : 0) | (retry ? 0 : FailFlags.final));
+      writer.item(summary(error));
+      writer.item(item);
     });
+    this.#taker.ended(this, ran, true);
   }
 
   #ran(): number {

@@ -28,6 +28,10 @@ export abstract class Pending {
     throw unexpected('the end of a take');
   }
   report(_item: Item): void {}
+  /** Its caller no longer waits. Returns whether it still listens to the answer, which must then come. */
+  abandoned(): boolean {
+    return false;
+  }
   abstract failed(error: Error): void;
 }
 

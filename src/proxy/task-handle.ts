@@ -3,7 +3,7 @@ import { jobRef, type JobRefTarget } from '../job-ref.ts';
 import { decode, sameValue } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { Outcome } from '../protocol/messages.ts';
-import { Packed, type Item, type Reader } from '../protocol/wire.ts';
+import type { Item, Reader } from '../protocol/wire.ts';
 import type { output, TaskHandle, TaskRecord, TaskState } from '../tasks.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { EventStream } from './event-stream.ts';
@@ -140,8 +140,18 @@ export class PendingPut extends Pending {
     return !this.#accepted;
   }
 
+  /** A task that was accepted meanwhile is cancelled: nobody got its handle. One with an id may be somebody else's. */
+  override abandoned(): boolean {
+    this.#resolve = this.#reject = undefined;
+    return this.#id === undefined;
+  }
+
   override accepted(number: number): boolean {
     this.endWatch?.();
+    if (this.#resolve === undefined) {
+      this.#calls.cancel(`t${number}`, 'its caller no longer waits').catch(() => {});
+      return true;
+    }
     this.#handle = new Handle(this.#calls, this.#id ?? `t${number}`, true);
     this.#resolve?.(this.#handle);
     this.#resolve = this.#reject = undefined;
@@ -214,9 +224,10 @@ function readOutcome(calls: TaskCalls, succeeded: boolean, reader: Reader): Sett
   }
 }
 
-/** A refused id whose task has the very same input, only with its keys in another order, is the same task. */
+/** A refused id whose task has the same input in other bytes, its keys in another order, say, is the same task. */
 function sameTask(error: Error, input: Item): boolean {
-  return error instanceof DuplicateTaskError && error.existing instanceof Packed && sameValue(error.existing, input);
+  if (!(error instanceof DuplicateTaskError) || error.existing === undefined) return false;
+  return sameValue(error.existing as Item, input);
 }
 
 function plainDuplicate(error: Error): Error {

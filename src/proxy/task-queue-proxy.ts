@@ -1,3 +1,4 @@
+import { TimeoutError } from '../errors.ts';
 import { encode } from '../protocol/codec.ts';
 import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
 import { Packed, type Item } from '../protocol/wire.ts';
@@ -21,35 +22,28 @@ import { Stream } from './stream.ts';
 import { TaskCalls } from './task-calls.ts';
 import { TaskDictProxy } from './task-dict-proxy.ts';
 import { Handle, PendingPut, PendingRun } from './task-handle.ts';
-import { TaskTaker } from './task-taker.ts';
-import type { Helper } from './helper.ts';
 import type { Pending } from './pending.ts';
+import type { TaskTaker } from './task-taker.ts';
 
 /** How the worker loop reaches the taking side. */
 export const taker = Symbol('taker');
 
-/** How a queue gets the helper thread of its client. */
-export interface HelperSource {
-  start(): Helper | undefined;
-  readonly needed: boolean;
-}
+/** The taking side of a queue in its client. */
+export type TakerSource = (queue: string) => TaskTaker;
 
 /** A task queue and the dict of its tasks. `H` names the tasks, with their inputs and outputs. */
 export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   /** The task dict. */
   readonly dict: TaskDictProxy;
   readonly #calls: TaskCalls;
-  readonly #taker: TaskTaker;
-  readonly #helper: HelperSource;
+  readonly #takerOf: TakerSource;
 
-  constructor(where: ObjectHandle, helper: HelperSource) {
+  constructor(where: ObjectHandle, takerOf: TakerSource) {
     super(where);
     const { connection, handle, name } = where;
-    this.#helper = helper;
+    this.#takerOf = takerOf;
     this.#calls = new TaskCalls(connection, handle, name ?? '');
-    this.#taker = new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
-    connection.listen(handle, this.#taker);
   }
 
   /**
@@ -108,13 +102,13 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   }
 
   /** The next task, or undefined where none is ready: what a worker loops on. */
-  getNowait(): Promise<LeasedTask | undefined> {
-    return this.#taker.getNowait();
+  async getNowait(): Promise<LeasedTask | undefined> {
+    return this[taker].getNowait(this.#hold);
   }
 
   /** The next task; waits for one. */
-  get(options?: WaitOptions): Promise<LeasedTask> {
-    return this.#taker.get(options);
+  async get(options?: WaitOptions): Promise<LeasedTask> {
+    return this[taker].get(options, this.#hold);
   }
 
   /** A handle on any task of the queue, by its id. */
@@ -129,11 +123,16 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   /** For the worker loop: starts the helper thread, and gives un-started tasks back at the end. */
   get [taker](): TaskTaker {
-    return this.#taker;
+    return this.#takerOf(this.where.name ?? '');
+  }
+
+  /** The handle of the hold through which its calls enter, if it stands for one. */
+  get #hold(): number | undefined {
+    return this.where.held === true ? this.where.handle : undefined;
   }
 
   protected at(where: ObjectHandle): this {
-    return new TaskQueueProxy<H>(where, this.#helper) as this;
+    return new TaskQueueProxy<H>(where, this.#takerOf) as this;
   }
 
   #put(name: string, input: unknown, options: (PutOptions & WaitOptions) | undefined, flags: number): Promise<Handle> {
@@ -159,8 +158,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     const item = encode(input, connection.codec, 'input');
     const extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
     connection.checkHandle(handle);
-    const id = connection.begin(pendingFor(item));
     const index = connection.nameIndex(checkName(name));
+    const id = connection.begin(pendingFor(item));
     const { link } = connection;
     const start = link.begin(ToManager.PUT);
     const { writer } = link;
@@ -177,21 +176,31 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   async #runUntil(name: string, input: unknown, options: PutOptions & WaitOptions): Promise<unknown> {
     const until = performance.now() + (options.timeout ?? Infinity);
-    const handle = await this.#put(name, input, options, 0);
+    let handle: Handle;
+    try {
+      handle = await this.#put(name, input, options, 0);
+    } catch (error) {
+      // It may have been accepted meanwhile.
+      if (options.id !== undefined && endedBy(error, options)) this.#calls.cancel(options.id, UNWANTED).catch(() => {});
+      throw error;
+    }
     const { signal } = options;
     const timeout = options.timeout === undefined ? undefined : Math.max(0, until - performance.now());
     try {
       return await handle.result({ signal, timeout });
     } catch (error) {
-      const given = signal?.aborted === true && error === signal.reason;
-      if (given || isTimeout(error)) handle.cancel('its caller no longer waits').catch(() => {});
+      if (endedBy(error, options)) handle.cancel(UNWANTED).catch(() => {});
       throw error;
     }
   }
 }
 
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError';
+/** Why a task is cancelled whose `run` or `put` was given up. */
+const UNWANTED = 'its caller no longer waits';
+
+/** Whether it was the caller who ended the waiting. */
+function endedBy(error: unknown, { signal }: WaitOptions): boolean {
+  return (signal?.aborted === true && error === signal.reason) || error instanceof TimeoutError;
 }
 
 function checkName(name: string): string {

@@ -20,7 +20,7 @@ import { MAX_WINDOW, SharedWindow } from './shared-window.ts';
 
 /** How much work a window holds (ms). */
 const WINDOW_TIME = 1;
-/** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
+/** Un-started tasks that nobody asks for are given back after so long (ms). */
 const IDLE_GIVE_BACK = 5;
 /** Below this mean duration (ms), starts are reported once a turn, not one by one. */
 const SHORT = 0.2;
@@ -51,26 +51,31 @@ export class TaskTaker {
   /** Calls that ask for a task, and whom they are for. */
   readonly #asking = new Map<number, (task: LeasedTask) => void>();
   #serving = false;
+  /** Tasks given back of which the manager has not heard yet. */
+  #returning = 0;
   #idle: NodeJS.Timeout | undefined;
   #beats: NodeJS.Timeout | undefined;
   #leaseTimeout: number;
 
+  /** The handle is the taker's own. */
   constructor(connection: Connection, handle: number, helper: { start: () => Helper | undefined; needed: boolean }) {
     this.connection = connection;
     this.handle = handle;
+    connection.listen(handle, this);
     this.#startHelper = helper.start;
     this.#needsHelper = helper.needed;
     this.#leaseTimeout = connection.welcome.leaseTimeout;
   }
 
-  getNowait(): Promise<LeasedTask | undefined> {
+  /** `hold`: the handle of the hold on the queue through which the call enters. */
+  getNowait(hold?: number): Promise<LeasedTask | undefined> {
     const task = this.#next();
-    return task === undefined ? this.#ask(true, undefined) : Promise.resolve(task);
+    return task === undefined ? this.#ask(true, undefined, hold) : Promise.resolve(task);
   }
 
-  async get(wait?: WaitOptions): Promise<LeasedTask> {
+  async get(wait?: WaitOptions, hold?: number): Promise<LeasedTask> {
     wait?.signal?.throwIfAborted();
-    return this.#next() ?? ((await this.#ask(false, wait)) as LeasedTask);
+    return this.#next() ?? ((await this.#ask(false, wait, hold)) as LeasedTask);
   }
 
   /** Starts the helper now: this is a worker. */
@@ -82,7 +87,12 @@ export class TaskTaker {
   giveBack(): void {
     this.#rest();
     this.#resize(1);
-    for (let task = this.#next(); task !== undefined; task = this.#next()) void task.release().catch(() => {});
+    for (let task = this.#next(); task !== undefined; task = this.#next()) this.#return(task);
+  }
+
+  #return(task: Leased): void {
+    this.#returning++;
+    void task.giveBack(() => this.#returning--).catch(() => {});
   }
 
   /** TASK and LOST frames. */
@@ -91,7 +101,8 @@ export class TaskTaker {
       this.#arrived(readTask(this, reader));
     } else if (kind === ToClient.LOST) {
       const lease = reader.u48();
-      this.#running.get(lease)?.lose(errorFrom(reader.item(), this.connection.codec));
+      const task = this.#running.get(lease) ?? [...this.#window].find((waiting) => waiting.lease === lease);
+      task?.lose(errorFrom(reader.item(), this.connection.codec));
     }
   }
 
@@ -112,7 +123,7 @@ export class TaskTaker {
     this.#window.clear();
     this.#shared = undefined;
     this.#size = 1;
-    this.#started = this.#reported = 0;
+    this.#started = this.#reported = this.#returning = 0;
     const running = [...this.#running.values()];
     this.#running.clear();
     this.#restBeats();
@@ -134,6 +145,12 @@ export class TaskTaker {
   }
 
   #arrived(task: Leased): void {
+    if (this.#returning > 0) {
+      // Sent before the manager heard that the window goes back: earlier tasks are in front of it there.
+      this.#running.set(task.lease, task);
+      this.#return(task);
+      return;
+    }
     this.#window.push(task);
     task.shared = this.#shared?.add(task.lease) === true;
     if (this.#asking.size === 0) this.#watchIdle();
@@ -178,7 +195,7 @@ export class TaskTaker {
     return undefined;
   }
 
-  #ask(nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
+  #ask(nowait: boolean, wait: WaitOptions | undefined, hold: number | undefined): Promise<LeasedTask | undefined> {
     return new Promise((resolve, reject) => {
       checkTimeout(wait?.timeout);
       this.connection.checkHandle(this.handle);
@@ -186,10 +203,12 @@ export class TaskTaker {
       const ask = (): void => {
         id = this.connection.begin(new PendingTake(answered, failed));
         this.#asking.set(id, resolve);
+        // The manager learns by the window's handle where to send what the hold takes: it outlives the hold.
+        if (hold !== undefined) this.#sendSize();
         const { link } = this.connection;
         const start = link.begin(ToManager.TAKE);
         link.writer.u32(id);
-        link.writer.u32(this.handle);
+        link.writer.u32(hold ?? this.handle);
         link.writer.u8(nowait ? 1 : 0);
         link.writer.u16(this.#size);
         this.connection.finish(start, id);
@@ -230,10 +249,14 @@ export class TaskTaker {
     if (size === this.#size) return;
     if (size > 1 && this.#needsHelper && !this.#share()) return;
     this.#size = size;
+    this.#sendSize();
+  }
+
+  #sendSize(): void {
     const { link } = this.connection;
     const start = link.begin(ToManager.WINDOW);
     link.writer.u32(this.handle);
-    link.writer.u16(size);
+    link.writer.u16(this.#size);
     link.end(start);
   }
 
@@ -277,7 +300,9 @@ export class TaskTaker {
       return;
     }
     this.#idle = setTimeout(() => {
-      if (this.#window.size > 0 && this.#running.size === 0 && this.#asking.size === 0) this.giveBack();
+      if (this.#window.size === 0 || this.#asking.size > 0) return;
+      // A window is there to wait behind what runs; without one, it came for a call that was cancelled.
+      if (this.#running.size === 0 || this.#size === 1) this.giveBack();
     }, IDLE_GIVE_BACK).unref();
   }
 

@@ -1,5 +1,5 @@
 /** One task, run: its handler called, its outcome reported. */
-import { NonRetryableError, UnserializableError } from '../errors.ts';
+import { FrameTooLargeError, NonRetryableError, UnserializableError } from '../errors.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
 export interface Runner {
@@ -24,7 +24,7 @@ export async function runTask(task: LeasedTask, runner: Runner): Promise<void> {
   }
   reported.catch((error: unknown) => {
     // An output that cannot cross is the handler's failure: nothing was sent yet.
-    if (error instanceof UnserializableError) failWith(task, error, runner);
+    if (error instanceof UnserializableError || error instanceof FrameTooLargeError) failWith(task, error, runner);
     else runner.onRefused(task, error);
   });
 }

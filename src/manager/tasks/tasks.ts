@@ -8,6 +8,7 @@ import {
   LeaseLostError,
   ProtocolError,
   QueueFullError,
+  TimeoutError,
   TypeMismatchError,
   UnknownTaskError,
 } from '../../errors.ts';
@@ -99,7 +100,7 @@ export class Tasks extends SharedObject implements Decisions {
 
   // --- frames of producers ---
 
-  readPut(session: Session, call: number, reader: Reader): void {
+  readPut(session: Session, call: number, handle: number, reader: Reader): void {
     const flags = reader.u8();
     const name = session.taskNames[reader.u16()];
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
@@ -116,29 +117,52 @@ export class Tasks extends SharedObject implements Decisions {
       run: (flags & PutFlags.run) !== 0,
       ...(options === undefined ? undefined : putOptions(options)),
     };
-    if (this.holder !== undefined || !this.gate.free) {
-      this.gate.enter(
-        () => this.#tryPut(put, flags),
-        () => !session.ended,
-      );
-    } else {
-      this.#tryPut(put, flags);
-    }
+    if (this.#open) this.#tryPut(put, flags, false);
+    else this.#enter(session, call, handle, (held) => this.#tryPut(put, flags, held));
   }
 
-  #tryPut(put: PutSpec, flags: number): void {
+  /** Nobody holds the queue, and nobody waits to. */
+  get #open(): boolean {
+    return this.holder === undefined && this.gate.free;
+  }
+
+  /** Runs `access` now if the holder makes it, otherwise at its turn if its caller still waits. */
+  #enter(session: Session, call: number, handle: number, access: (held: boolean) => void): void {
+    const held = this.holder === session && session.handles.get(handle)?.hold !== undefined;
+    if (held) return access(true);
+    const waiting = new Call(session, call, false);
+    waiting.park(() => this.#withdrawn(session, call));
+    this.gate.enter(
+      () => {
+        waiting.settled();
+        access(false);
+      },
+      () => !waiting.over,
+    );
+  }
+
+  /** A put that waited was cancelled: its client hears that nothing was inserted. */
+  #withdrawn(session: Session, call: number): void {
+    if (!session.ended) session.failed(call, new TimeoutError('its caller no longer waits'));
+  }
+
+  #tryPut(put: PutSpec, flags: number, held: boolean): void {
     const { session, call } = put;
     try {
       if (put.id !== undefined && this.#repeated(put)) return;
-      if (this.#putters.size === 0 && this.#queue.hasRoom(put.bytesIn)) {
+      if ((held || this.#putters.size === 0) && this.#queue.hasRoom(put.bytesIn)) {
         this.#put(put);
       } else if (flags & PutFlags.nowait) {
         throw new QueueFullError(`${this.title} is full: ${this.#queue.pending} tasks wait in it`);
+      } else if (held) {
+        throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
       } else {
         const waiting = new Call(session, call, false);
         const leave = this.#putters.add({ call: waiting, put });
         waiting.park(() => {
-          if (leave()) this.#admit();
+          if (!leave()) return;
+          this.#withdrawn(session, call);
+          this.#admit();
         });
       }
     } catch (error) {
@@ -176,6 +200,7 @@ export class Tasks extends SharedObject implements Decisions {
 
   /** A task of that id is there: the same task answers for both, another one is refused. */
   #repeated(put: PutSpec): boolean {
+    this.#prune();
     const task = this.#queue.records.get(put.id as string);
     if (task === undefined) return false;
     const { session, call } = put;
@@ -187,17 +212,21 @@ export class Tasks extends SharedObject implements Decisions {
       throw new WireError(error);
     }
     if (!put.run) session.accepted(call, task.number);
-    const leave = this.#watch(task, (ended) => {
-      session.holdings.delete(leave);
-      this.#sendOutcome(ended, session, call);
-    });
-    if (!task.finished) session.holdings.add(leave);
+    if (task.finished) {
+      this.#sendOutcome(task, session, call);
+    } else {
+      const leave = this.#watch(task, (ended) => {
+        session.holdings.delete(leave);
+        this.#sendOutcome(ended, session, call);
+      });
+      session.holdings.add(leave);
+    }
     return true;
   }
 
   /** Puts that waited for room, in their order. */
   #admit(): void {
-    for (;;) {
+    while (this.holder === undefined) {
       const putter = this.#putters.peek();
       if (putter === undefined || !this.#queue.hasRoom(putter.put.bytesIn)) return;
       this.#putters.shift();
@@ -230,20 +259,8 @@ export class Tasks extends SharedObject implements Decisions {
     const window = reader.u16();
     const taker = this.#takerOf(session, handle);
     taker.window = Math.max(1, window);
-    const held = this.holder === session && session.handles.get(handle)?.hold !== undefined;
-    if (!held && (this.holder !== undefined || !this.gate.free)) {
-      const waiting = new Call(session, call, false);
-      waiting.park(() => {});
-      this.gate.enter(
-        () => {
-          waiting.settled();
-          this.#take(taker, call, nowait, false);
-        },
-        () => !waiting.over,
-      );
-    } else {
-      this.#take(taker, call, nowait, held);
-    }
+    if (this.#open) this.#take(taker, call, nowait, false);
+    else this.#enter(session, call, handle, (held) => this.#take(taker, call, nowait, held));
   }
 
   #take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
@@ -265,10 +282,9 @@ export class Tasks extends SharedObject implements Decisions {
     }
   }
 
-  readWindow(session: Session, reader: Reader): void {
-    const taker = this.#takers.get(session);
-    if (taker === undefined) return;
-    taker.window = reader.u16();
+  readWindow(session: Session, handle: number, reader: Reader): void {
+    const taker = this.#takerOf(session, handle);
+    taker.window = Math.max(1, reader.u16());
     this.#feed(taker);
   }
 
@@ -407,15 +423,18 @@ export class Tasks extends SharedObject implements Decisions {
   // --- calls ---
 
   record(_call: Call, [id]: readonly Item[]): Answer {
+    this.#prune();
     const task = this.#queue.records.get(String(id));
     return task === undefined ? undefined : encode(recordOf(task, this.#made.manager));
   }
 
   has(_call: Call, [id]: readonly Item[]): Answer {
+    this.#prune();
     return this.#queue.records.get(String(id)) !== undefined;
   }
 
   size(): Answer {
+    this.#prune();
     return this.#queue.records.size;
   }
 
@@ -475,6 +494,7 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   countsByState(): Record<TaskState, number> {
+    this.#prune();
     return Object.fromEntries(
       stateNames.map((name, state) => [name, this.#queue.count(state as State)]),
     ) as Record<TaskState, number>;
@@ -486,6 +506,7 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   recordsFor(filter: TaskFilter): TaskRecord[] {
+    this.#prune();
     return recordsOf(this.#queue.records.values(), filter, this.#made.manager);
   }
 
@@ -524,6 +545,8 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   settled(task: Task): void {
+    // A task that waited has made room by ending.
+    if (this.#putters.size > 0) this.ready();
     if (task.run !== undefined) this.#runs.changed(task);
     const watchers = this.#watchers.get(task);
     if (task.origin !== undefined) {
@@ -560,8 +583,13 @@ export class Tasks extends SharedObject implements Decisions {
     return this.#made.manager.now();
   }
 
-  #find(id: string): Task {
+  /** No timer lets go of records whose age has come; whoever asks does. */
+  #prune(): void {
     this.#queue.records.prune(this.#now());
+  }
+
+  #find(id: string): Task {
+    this.#prune();
     const task = this.#queue.records.get(id);
     if (task !== undefined) return task;
     throw new UnknownTaskError(
