@@ -61,21 +61,29 @@ export class Stream<T> implements AsyncIterable<T> {
       if (this.#filling === filling) this.#filling = undefined;
     });
     this.#filling = filling;
-    // Told to the reader by the promise that failed; unread, it is nobody's.
-    filling.catch(() => {});
   }
 
+  /** Never rejects: what the source throws is told to the reader in its place. */
   async #pull(): Promise<void> {
-    while (this.#started.length < this.#inFlight && !this.#stopped) {
-      const { value, done } = await this.#inputs.next();
-      if (done === true) {
-        this.#exhausted = true;
-        return;
+    try {
+      while (this.#started.length < this.#inFlight && !this.#stopped) {
+        const { value, done } = await this.#inputs.next();
+        if (done === true) {
+          this.#exhausted = true;
+          return;
+        }
+        this.#add(this.#start(value));
       }
-      const work = this.#start(value);
-      work.catch(() => {});
-      this.#started.push(work);
-      this.#wake?.();
+    } catch (error) {
+      this.#exhausted = true;
+      this.#add(Promise.reject(error as Error));
     }
+  }
+
+  #add(work: Promise<T>): void {
+    // Unread, a failure is nobody's.
+    work.catch(() => {});
+    this.#started.push(work);
+    this.#wake?.();
   }
 }

@@ -232,6 +232,6 @@ test('Q5 Q8 Q9 Q11 whatever happens, the queue does as the model does', () => {
       both.compare();
       expect(both.model.kept().every((task) => task.endedAt >= 0)).toBe(true);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
