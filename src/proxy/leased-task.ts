@@ -88,14 +88,12 @@ export class Leased implements LeasedTask {
   }
 
   complete(output?: unknown): Promise<void> {
-    return (this.#ending ??= new Promise((resolve, reject) => this.finish(output, resolve, reject)));
+    return this.#end((resolve, reject) => this.finish(output, resolve, reject));
   }
 
   fail(error: unknown, options?: { retry?: boolean }): Promise<void> {
-    return (this.#ending ??= new Promise((resolve, reject) => {
-      const final = options?.retry === false || error instanceof NonRetryableError;
-      this.finishWith(error, final, resolve, reject);
-    }));
+    const final = options?.retry === false || error instanceof NonRetryableError;
+    return this.#end((resolve, reject) => this.finishWith(error, final, resolve, reject));
   }
 
   /** For the worker loop: `complete` without a promise. Throws where nothing could be sent. */
@@ -144,11 +142,23 @@ export class Leased implements LeasedTask {
   }
 
   release(): Promise<void> {
-    return (this.#ending ??= new Promise((resolve, reject) => {
+    return this.#end((resolve, reject) => {
       if (this.#lost !== undefined) throw lateError(this.#lost);
       this.#send(ToManager.RELEASE, resolve, reject);
       this.#taker.returned(this);
-    }));
+    });
+  }
+
+  /** The first end that could be sent is the one: what comes after it gets its answer. */
+  #end(send: (resolve: () => void, reject: (error: unknown) => void) => void): Promise<void> {
+    if (this.#ending !== undefined) return this.#ending;
+    let sent = false;
+    const ending = new Promise<void>((resolve, reject) => {
+      send(resolve, reject);
+      sent = true;
+    });
+    if (sent) this.#ending = ending;
+    return ending;
   }
 
   extend(ms: number): Promise<void> {

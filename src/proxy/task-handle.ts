@@ -3,7 +3,7 @@ import { jobRef, type JobRefTarget } from '../job-ref.ts';
 import { decodeFrom, sameValue } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { Outcome } from '../protocol/messages.ts';
-import { Packed, type Item, type Reader } from '../protocol/wire.ts';
+import type { Item, Reader } from '../protocol/wire.ts';
 import type { output, TaskHandle, TaskRecord, TaskState } from '../tasks.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { EventStream } from './event-stream.ts';
@@ -216,7 +216,9 @@ function readOutcome(calls: TaskCalls, succeeded: boolean, reader: Reader): Sett
 
 /** A refused id whose task has the very same input, only with its keys in another order, is the same task. */
 function sameTask(error: Error, input: Item): boolean {
-  return error instanceof DuplicateTaskError && error.existing instanceof Packed && sameValue(error.existing, input);
+  return (
+    error instanceof DuplicateTaskError && error.existing !== undefined && sameValue(error.existing as Item, input)
+  );
 }
 
 function plainDuplicate(error: Error): Error {

@@ -1,3 +1,4 @@
+import type { TaskQueueOptions } from 'quartermaster';
 /** A task from its put to its outcome, and who hears of it. */
 import { describe, expect, test } from 'vitest';
 import {
@@ -16,10 +17,10 @@ describe.each(places)('%s', (place) => {
   const rig = sharedRig(place);
 
   /** A queue of its own, as its putter sees it and as another client does. */
-  async function aQueue() {
+  async function aQueue(options?: TaskQueueOptions) {
     const name = fresh('queue');
     const other = await aClient(rig());
-    return { name, other, queue: rig().client.tasks(name), elsewhere: other.tasks(name) };
+    return { name, other, queue: rig().client.tasks(name, options), elsewhere: other.tasks(name) };
   }
 
   test('put resolves before the task has run, result when it has', async () => {
@@ -319,29 +320,30 @@ describe.each(places)('%s', (place) => {
       await expect(queue.handle('t2').result()).rejects.toThrow(TaskCancelledError);
     });
 
-    test.each(['put', 'run'] as const)(
-      '%s: aborted on its way to being accepted, the task is cancelled',
-      async (verb) => {
-        const { queue } = await aQueue();
-        const abort = new AbortController();
-        const calls = Array.from({ length: 10 }, () => queue[verb]('x', undefined, { signal: abort.signal }));
-        abort.abort(new Error('at once'));
-        for (const call of calls) await expect(call).rejects.toThrow('at once');
-        for (let i = 1; i <= calls.length; i++) {
-          await expect(queue.handle(`t${i}`).result()).rejects.toThrow(TaskCancelledError);
-        }
-        expect(await queue.dict.counts()).toMatchObject({ ready: 0, cancelled: 10 });
-      },
-    );
-
-    test('put: aborted on its way, an id that was there before is not touched', async () => {
+    test('run: aborted on its way to being accepted, the task is cancelled', async () => {
       const { queue } = await aQueue();
-      const first = await queue.put('x', 1, { id: 'mine' });
       const abort = new AbortController();
-      const second = queue.put('x', 1, { id: 'mine', signal: abort.signal });
+      const calls = Array.from({ length: 10 }, () => queue.run('x', undefined, { signal: abort.signal }));
       abort.abort(new Error('at once'));
-      await expect(second).rejects.toThrow('at once');
-      expect(await first.state()).toBe('ready');
+      for (const call of calls) await expect(call).rejects.toThrow('at once');
+      for (let i = 1; i <= calls.length; i++) {
+        await expect(queue.handle(`t${i}`).result()).rejects.toThrow(TaskCancelledError);
+      }
+      expect(await queue.dict.counts()).toMatchObject({ ready: 0, cancelled: 10 });
+    });
+
+    test('put: aborted on its way, it settles as the manager says: accepted before, or not put at all', async () => {
+      const { queue } = await aQueue({ maxSize: 5 });
+      const abort = new AbortController();
+      const calls = Array.from({ length: 10 }, () => queue.put('x', undefined, { signal: abort.signal }));
+      abort.abort(new Error('at once'));
+      const settled = await Promise.allSettled(calls);
+      expect(settled.map(({ status }) => status)).toEqual([
+        ...Array.from({ length: 5 }, () => 'fulfilled'),
+        ...Array.from({ length: 5 }, () => 'rejected'),
+      ]);
+      expect(await queue.dict.counts()).toMatchObject({ ready: 5, cancelled: 0 });
+      expect(await queue.dict.size()).toBe(5);
     });
   });
 

@@ -381,7 +381,8 @@ export class Tasks extends SharedObject implements Decisions {
       throw new WireError(errorItem('QM_DUPLICATE_TASK', `${exists} with another input`, existing));
     }
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
-    const leave = this.#outcomes.watch(task, (ended) => {
+    let leave = (): void => {};
+    leave = this.#outcomes.watch(task, (ended) => {
       session.holdings.delete(leave);
       this.#outcomes.send(ended, session, call);
     });
