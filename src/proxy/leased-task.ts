@@ -149,6 +149,14 @@ export class Leased implements LeasedTask {
     });
   }
 
+  /** For the taker: `release` without a promise; `settled` runs before any later frame is read. */
+  giveBack(settled: () => void): void {
+    if (this.#lost !== undefined) return settled();
+    this.#ending = Promise.resolve();
+    this.#send(ToManager.RELEASE, settled, settled);
+    this.#taker.returned(this);
+  }
+
   /** The first end that could be sent is the one: what comes after it gets its answer. */
   #end(send: (resolve: () => void, reject: (error: unknown) => void) => void): Promise<void> {
     if (this.#ending !== undefined) return this.#ending;

@@ -56,6 +56,8 @@ export class TaskTaker {
   /** Calls that ask for a task, and whom they are for. */
   readonly #asking = new Map<number, (task: LeasedTask) => void>();
   #serving = false;
+  /** Tasks on their way back. */
+  #returning = 0;
   /** Called once nothing that was taken here is left: the proxy has been disposed of. */
   #done: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -91,7 +93,20 @@ export class TaskTaker {
   giveBack(): void {
     this.#rest();
     this.#resize(1);
-    for (let task = this.#next(); task !== undefined; task = this.#next()) void task.release().catch(() => {});
+    for (let task = this.#next(); task !== undefined; task = this.#next()) this.#return(task);
+  }
+
+  #return(task: Leased): void {
+    this.#returning++;
+    const settled = (): void => {
+      this.#returning--;
+    };
+    try {
+      task.giveBack(settled);
+    } catch {
+      // The connection has gone, and the lease with it.
+      settled();
+    }
   }
 
   /** Nobody takes any more: calls `done` when no task that was taken here, or asked for, is left. */
@@ -163,6 +178,8 @@ export class TaskTaker {
   }
 
   #arrived(task: Leased): void {
+    // Sent before the manager heard of what was given back: it follows, or it would overtake its elders.
+    if (this.#returning > 0) return this.#return(task);
     this.#window.push(task);
     task.shared = this.#shared?.add(task.lease) === true;
     if (this.#asking.size === 0) this.#watchIdle();

@@ -28,16 +28,25 @@ export class Takers {
   readonly #queue: TaskQueue;
   /** ms */
   readonly #leaseTimeout: () => number;
+  /** A task has been taken: there is room for another to wait. */
+  readonly #taken: () => void;
   readonly #all = new Set<Taker>();
   /** Takers with room in their windows. */
   readonly #hungry = new Set<Taker>();
   readonly #waits = new WaitList<Wait>();
 
-  constructor(board: SharedObject, manager: ManagerCore, queue: TaskQueue, leaseTimeout: () => number) {
+  constructor(
+    board: SharedObject,
+    manager: ManagerCore,
+    queue: TaskQueue,
+    leaseTimeout: () => number,
+    taken: () => void,
+  ) {
     this.#board = board;
     this.#manager = manager;
     this.#queue = queue;
     this.#leaseTimeout = leaseTimeout;
+    this.#taken = taken;
   }
 
   values(): IterableIterator<Taker> {
@@ -181,6 +190,7 @@ export class Takers {
   #give(taker: Taker, asked: boolean, now: number): void {
     const task = this.#queue.take(taker, taker.worker, now);
     if (task === undefined) return;
+    this.#taken();
     // With a window of one, a task goes straight to the caller who asked for it.
     if (asked && taker.window === 1) taker.started = task.lease;
     this.#manager.watchLeases(this.#leaseTimeout() / 5);

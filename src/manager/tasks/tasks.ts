@@ -60,7 +60,10 @@ export class Tasks extends SharedObject implements Decisions {
     this.#configured = options.size > 0;
     this.#queue = new TaskQueue(limitsOf(this.#options), made.manager.nextLease, this);
     this.#outcomes = new Outcomes(this.#queue.records);
-    this.takers = new Takers(this, made.manager, this.#queue, () => this.#options.leaseTimeout);
+    const taken = (): void => {
+      if (this.#putters.size > 0) this.ready();
+    };
+    this.takers = new Takers(this, made.manager, this.#queue, () => this.#options.leaseTimeout, taken);
     this.#runs = new Runs(made.manager, this.#queue);
     made.manager.addBoard(this);
   }
