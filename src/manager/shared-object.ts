@@ -43,6 +43,18 @@ export abstract class SharedObject {
     return this.name === undefined ? `an unnamed ${this.type.typeId}` : `${this.type.typeId} '${this.name}'`;
   }
 
+  /** Somebody holds the object: what the call wants done is done at its turn, unless its caller leaves before. */
+  protected inTurn(call: Call, access: () => void): void {
+    call.park(() => {});
+    this.gate.enter(
+      () => {
+        call.settled();
+        access();
+      },
+      () => !call.over,
+    );
+  }
+
   /** Options of a later ask for the same name: throw where they differ from what is. */
   abstract attach(options: ReadonlyMap<string, Item>): void;
 

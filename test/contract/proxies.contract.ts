@@ -120,6 +120,9 @@ export function proxiesContract(setting: Setting): void {
         await proxy.dispose();
         await proxy[Symbol.asyncDispose]();
         expect(await make(client, name).snapshot()).toEqual(fresh);
+        const another = make(client, name);
+        another[Symbol.dispose]();
+        await expect(another.snapshot()).rejects.toThrow(ProxyDisposedError);
       });
 
       test('the name of another type is a TypeMismatchError at the first call', async () => {

@@ -35,6 +35,7 @@ export interface AnyProxy {
   snapshot(): Promise<unknown>;
   dispose(): PromiseLike<void>;
   [Symbol.asyncDispose](): PromiseLike<void>;
+  [Symbol.dispose](): void;
   withLock<R>(
     fn: (held: AnyProxy) => R | Promise<R>,
     options?: { signal?: AbortSignal; timeout?: number; holdTimeout?: number },

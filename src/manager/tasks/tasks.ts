@@ -94,7 +94,9 @@ export class Tasks extends SharedObject implements Decisions {
         this.#put({ session, call, name, input, bytesIn, flags, options }, held);
       }
     } else {
-      this.#inTurn(session, call, () => this.#put({ session, call, name, input, bytesIn, flags, options }, false));
+      this.inTurn(new Call(session, call, false), () =>
+        this.#put({ session, call, name, input, bytesIn, flags, options }, false),
+      );
     }
   }
 
@@ -114,20 +116,7 @@ export class Tasks extends SharedObject implements Decisions {
       }
     };
     if (held || (this.holder === undefined && this.gate.free)) submit();
-    else this.#inTurn(session, call, submit);
-  }
-
-  /** Somebody holds the queue: the call's turn comes after, unless its caller leaves before. */
-  #inTurn(session: Session, call: number, access: () => void): void {
-    const waiting = new Call(session, call, false);
-    waiting.park(() => {});
-    this.gate.enter(
-      () => {
-        waiting.settled();
-        access();
-      },
-      () => !waiting.over,
-    );
+    else this.inTurn(new Call(session, call, false), submit);
   }
 
   // --- frames of takers ---
@@ -136,7 +125,7 @@ export class Tasks extends SharedObject implements Decisions {
     const nowait = reader.u8() === 1;
     taker.window = Math.max(1, reader.u16());
     if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
-    this.#inTurn(session, call, () => this.takers.take(taker, call, nowait, false));
+    this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
   }
 
   readComplete(session: Session, call: number, taker: Taker, reader: Reader): void {
