@@ -208,6 +208,10 @@ export class ManagerCore {
     this.#boards.add(board);
   }
 
+  removeBoard(board: Tasks): void {
+    this.#boards.delete(board);
+  }
+
   get boards(): Iterable<Tasks> {
     return this.#boards;
   }

@@ -37,7 +37,7 @@ const REFUSAL_DELAY = 100;
 
 export class Door {
   readonly #options: DoorOptions;
-  readonly #links = new Set<Link>();
+  readonly #entrances = new Set<Entrance>();
   #refusals = 0;
   #watch: NodeJS.Timeout | undefined;
 
@@ -46,7 +46,7 @@ export class Door {
   }
 
   get connections(): number {
-    return this.#links.size;
+    return this.#entrances.size;
   }
 
   /** Proofs that were refused so far. */
@@ -58,17 +58,17 @@ export class Door {
   admit(transport: Transport, channel: string): void {
     const entrance = new Entrance(transport, channel, this.#options, {
       refused: () => Math.min(10, this.#refusals++) * REFUSAL_DELAY,
-      closed: (link) => this.#links.delete(link),
-      full: () => this.#links.size > this.#options.connections,
+      closed: (gone) => this.#entrances.delete(gone),
+      full: () => this.#entrances.size > this.#options.connections,
     });
-    this.#links.add(entrance.link);
+    this.#entrances.add(entrance);
     this.#watchSilence();
   }
 
   /** Ends every connection; what has been written still leaves. */
   close(): void {
     clearInterval(this.#watch);
-    for (const link of this.#links) link.close();
+    for (const { link } of this.#entrances) link.close();
   }
 
   /** A frame that has begun must go on: whoever falls silent in the middle of one is cut off. */
@@ -76,12 +76,12 @@ export class Door {
     const deadline = this.#options.deadlines?.partial ?? PARTIAL_FRAME_DEADLINE;
     this.#watch ??= setInterval(() => {
       const since = performance.now() - deadline;
-      for (const link of this.#links) {
-        if (link.decoder.partial && link.lastReceived < since) {
-          link.transport.close(new ProtocolError(`the peer fell silent in the middle of a message for ${deadline} ms`));
-        }
+      for (const entrance of this.#entrances) {
+        if (!entrance.stuckSince(since)) continue;
+        const why = new ProtocolError(`the peer fell silent in the middle of a message for ${deadline} ms`);
+        entrance.link.transport.close(why);
       }
-      if (this.#links.size > 0) return;
+      if (this.#entrances.size > 0) return;
       clearInterval(this.#watch);
       this.#watch = undefined;
     }, deadline / 4).unref();
@@ -91,7 +91,7 @@ export class Door {
 interface Doorkeeper {
   /** A proof was wrong. Returns how long (ms) to wait before saying so. */
   refused(): number;
-  closed(link: Link): void;
+  closed(entrance: Entrance): void;
   full(): boolean;
 }
 
@@ -121,6 +121,19 @@ class Entrance {
       drained: () => this.#session?.drained(),
       closed: () => this.#closed(),
     });
+  }
+
+  /**
+   * Its frame has begun, and nothing has come since then. Not where the session does not read itself, nor where its
+   * helper is heard: then the process is busy, and the rest of a large frame waits there for its event loop.
+   */
+  stuckSince(since: number): boolean {
+    if (!this.link.decoder.partial || this.#session?.paused === true) return false;
+    return (this.#session ?? this).lastHeard < since;
+  }
+
+  get lastHeard(): number {
+    return this.link.lastReceived;
   }
 
   #frame(kind: number, reader: Reader): void {
@@ -245,7 +258,7 @@ class Entrance {
 
   #closed(): void {
     clearTimeout(this.#deadline);
-    this.#keeper.closed(this.link);
+    this.#keeper.closed(this);
     if (this.#session !== undefined) this.#options.core.left(this.#session);
     if (this.#helped?.helper === this.link) this.#helped.helper = undefined;
   }

@@ -77,6 +77,11 @@ export class Session {
     return Math.max(this.link.lastReceived, this.helper?.lastReceived ?? 0);
   }
 
+  /** The client does not read its answers, so nothing is read from it. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
   get congested(): boolean {
     return this.link.transport.pending > HIGH_WATER;
   }
@@ -143,6 +148,7 @@ export class Session {
     for (const board of this.manager.boards) board.takers.sessionWritable(this);
     if (this.#paused && !this.congested) {
       this.#paused = false;
+      this.link.lastReceived = performance.now(); // it has read: it is there
       this.link.transport.resume();
     }
   }

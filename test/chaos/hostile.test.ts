@@ -19,7 +19,8 @@ const method = (type: keyof typeof methods, name: string): number => (methods[ty
 async function bystander(client: Client, until: AbortSignal): Promise<number> {
   const counts = client.dict<string, number>('my counts');
   const tasks = client.tasks<{ double: (n: number) => number }>('my tasks');
-  const working = work(tasks, { double: (n) => n * 2 }, { signal: until });
+  const stop = new AbortController();
+  const working = work(tasks, { double: (n) => n * 2 }, { signal: stop.signal });
   let rounds = 0;
   while (!until.aborted) {
     rounds++;
@@ -28,6 +29,7 @@ async function bystander(client: Client, until: AbortSignal): Promise<number> {
     await client.lock('my lock').runExclusive(async () => counts.set('last', rounds));
     await turn();
   }
+  stop.abort();
   await working;
   return rounds;
 }
@@ -279,6 +281,7 @@ describe('C3 nonsense', () => {
       const client = manager.client();
       expect(core.sessions.size).toBe(2);
       for (const board of core.boards) board.validate();
+      expect([...core.boards].filter(({ name, pinned }) => name === undefined && !pinned)).toEqual([]);
       // What the fuzz has held or waited for is free again.
       expect(await client.lock('fuzz-lock').tryAcquire()).toBeDefined();
       for (const held of [client.dict('fuzz-dict'), client.queue('fuzz-queue'), client.value('fuzz-value')]) {

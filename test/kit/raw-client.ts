@@ -39,6 +39,13 @@ export interface RawWelcome {
   readonly secret: string;
 }
 
+interface Wire {
+  write(bytes: Uint8Array): void;
+  pause(): void;
+  resume(): void;
+  destroy(): void;
+}
+
 /** The bytes of one frame. */
 export function frame(kind: number, body: (writer: Writer) => void = () => {}): Buffer {
   const writer = new Writer();
@@ -57,6 +64,9 @@ export class RawClient {
   /** Bytes that came so far. */
   received = 0;
   readonly write: (bytes: Uint8Array) => void;
+  /** Stops and starts reading: what comes meanwhile stays in the system, and then with the manager. */
+  readonly pause: () => void;
+  readonly resume: () => void;
   readonly #destroy: () => void;
   readonly #decoder: FrameDecoder;
   #over = false;
@@ -64,10 +74,12 @@ export class RawClient {
   #tellEnded: () => void = () => {};
   #calls = 0;
 
-  private constructor(address: string, write: (bytes: Uint8Array) => void, destroy: () => void) {
+  private constructor(address: string, wire: Wire) {
     this.address = address;
-    this.write = write;
-    this.#destroy = destroy;
+    this.write = wire.write;
+    this.pause = wire.pause;
+    this.resume = wire.resume;
+    this.#destroy = wire.destroy;
     this.#decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => {
       this.frames.push({ kind, reader: new Reader(Buffer.from(reader.view(reader.left))) });
       this.#wake?.();
@@ -81,11 +93,12 @@ export class RawClient {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    const client = new RawClient(
-      address,
-      (bytes) => socket.write(bytes),
-      () => socket.destroy(),
-    );
+    const client = new RawClient(address, {
+      write: (bytes) => socket.write(bytes),
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
+      destroy: () => socket.destroy(),
+    });
     socket.on('error', () => {});
     socket.on('data', (chunk: Buffer) => client.#incoming(chunk));
     socket.once('close', () => client.#closed());
@@ -95,11 +108,12 @@ export class RawClient {
 
   /** Over one end of a connection; the other end is the manager's. */
   static over(transport: Transport, address: string): RawClient {
-    const client = new RawClient(
-      address,
-      (bytes) => transport.send(bytes),
-      () => transport.destroy(),
-    );
+    const client = new RawClient(address, {
+      write: (bytes) => transport.send(bytes),
+      pause: () => transport.pause(),
+      resume: () => transport.resume(),
+      destroy: () => transport.destroy(),
+    });
     transport.receive({
       data: (chunk) => client.#incoming(chunk),
       drained: () => {},

@@ -268,6 +268,7 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   override dropped(reason: Error): void {
+    this.#manager.removeBoard(this);
     this.takers.dropped(reason);
     for (const putter of [...this.#putters]) putter.call.fail(reason);
   }
