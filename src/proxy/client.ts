@@ -195,6 +195,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     if (handle.connection !== this.#setup.connection) {
       throw new UnserializableError('a proxy of another client cannot be sent through this one; ask this client for the object');
     }
+    handle.connection.checkHandle(handle.handle);
     return { id: handle.handle, local: true, typeId: handle.typeId, name: handle.name };
   }
 

@@ -96,7 +96,7 @@ export function enter(
           const welcome = readWelcome(reader);
           over = true;
           clearTimeout(timer);
-          link.sendLimit = welcome.frameBytes;
+          link.sendLimit = link.decoder.limit = welcome.frameBytes;
           resolve({ link, welcome });
           return;
         }

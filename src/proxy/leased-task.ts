@@ -150,6 +150,11 @@ export class Leased implements LeasedTask {
     this.#abort?.abort(reason);
   }
 
+  /** The manager took no end of it: an output that names what is no shared object, say. The lease is still there. */
+  refused(): void {
+    this.#ending = undefined;
+  }
+
   /** The first end that leaves counts, and answers for later ones. What could not be sent has ended nothing. */
   #end(send: (resolve: () => void, reject: (error: unknown) => void) => void): Promise<void> {
     if (this.#ending !== undefined) return this.#ending;
@@ -231,6 +236,7 @@ class PendingEnd extends Pending {
 
   override failed(error: Error): void {
     if (error instanceof LeaseLostError) this.#task.lose(error);
+    else this.#task.refused();
     this.#reject(error);
   }
 }

@@ -68,7 +68,7 @@ export abstract class BaseProxy implements AsyncDisposable {
 
   /** Where the object is; for the parts of this library, not for users. */
   get [where](): ObjectHandle {
-    return this.#where;
+    return this.where;
   }
 
   protected call(method: string, args: readonly Item[], wait?: WaitOptions, guard?: LockGuard): Promise<Item> {

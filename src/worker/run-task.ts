@@ -1,12 +1,12 @@
 /** One task, run: its handler called, its outcome reported. */
-import { FrameTooLargeError, NonRetryableError, UnserializableError } from '../errors.ts';
+import { ConnectionLostError, LeaseLostError, ManagerGoneError, NonRetryableError } from '../errors.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
 export interface Runner {
   readonly handlers: Handlers;
   /** Name of the worker. */
   readonly name: string;
-  /** Outcomes that could not be reported: the lease was lost meanwhile. */
+  /** An outcome could not be reported, although the lease was not lost. */
   onRefused(task: LeasedTask, error: unknown): void;
 }
 
@@ -23,14 +23,17 @@ export async function runTask(task: LeasedTask, runner: Runner): Promise<void> {
     reported = task.fail(error);
   }
   reported.catch((error: unknown) => {
-    // An output that cannot cross is the handler's failure: nothing was sent yet.
-    if (error instanceof UnserializableError || error instanceof FrameTooLargeError) failWith(task, error, runner);
-    else runner.onRefused(task, error);
+    if (isLost(error)) return;
+    // An output that cannot be sent is the handler's failure: the lease is still there.
+    task.fail(error, { retry: false }).catch((refused: unknown) => {
+      if (!isLost(refused)) runner.onRefused(task, refused);
+    });
   });
 }
 
-function failWith(task: LeasedTask, error: Error, runner: Runner): void {
-  task.fail(error, { retry: false }).catch((refused: unknown) => runner.onRefused(task, refused));
+/** A lease that was lost is the manager's decision, and told to the handler by its signal. */
+function isLost(error: unknown): boolean {
+  return error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError;
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

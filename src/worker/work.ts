@@ -1,7 +1,7 @@
 /**
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
-import { ConnectionLostError, LeaseLostError, ManagerGoneError } from '../errors.ts';
+import { ConnectionLostError, ManagerGoneError } from '../errors.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { Handlers, LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
@@ -54,8 +54,6 @@ function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
-/** A lease that was lost is the manager's decision, and told to the handler by its signal. */
 function onRefused(task: LeasedTask, error: unknown): void {
-  if (error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError) return;
   process.emitWarning(`the outcome of task '${task.id}' (${task.name}) was not recorded: ${String(error)}`, 'QuartermasterWarning');
 }

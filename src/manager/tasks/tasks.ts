@@ -5,6 +5,7 @@
 import {
   DeadlockError,
   DuplicateTaskError,
+  FrameTooLargeError,
   LeaseLostError,
   ProtocolError,
   QueueFullError,
@@ -17,7 +18,7 @@ import { errorItem, WireError } from '../../protocol/errors.ts';
 import { FailFlags, Outcome, PayloadFlags, PutFlags, TaskFlags, ToClient } from '../../protocol/messages.ts';
 import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue } from '../../queue/queue.ts';
-import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
+import { type Failure, type Holder, NEVER, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { checkOptions, countOf, numberOf, same } from '../arguments.ts';
 import { type Answer, Call } from '../call.ts';
@@ -664,7 +665,24 @@ export class Tasks extends SharedObject implements Decisions {
     if (task.id !== undefined) writer.item(task.id);
     if (jobs !== undefined) writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     writePayload(writer, task.input);
-    link.end(start);
+    try {
+      link.end(start);
+    } catch (error) {
+      if (!(error instanceof FrameTooLargeError)) throw error;
+      this.#refuseInput(task, taker, error);
+    }
+  }
+
+  /** The input and the outputs that it names do not go into one message. */
+  #refuseInput(task: Task, taker: Taker, error: FrameTooLargeError): void {
+    const { lease, number } = task;
+    const failure: Failure = {
+      code: 'QM_TASK_FAILED',
+      message: `task '${task.key}' (${task.name}) failed: its input is too large: ${error.message}`,
+      fields: [],
+      cause: errorItem(error.code, error.message),
+    };
+    this.#queue.fail({ holder: taker, lease, number, ranFor: NEVER }, failure, true, this.#now());
   }
 
   /** Somebody waits with nothing to do: ask those who hold un-started tasks for them. */
