@@ -178,7 +178,7 @@ export class ManagerCore {
         case 'vouch':
           return call.answer(this.vouchers.vouch(call.session, String(args[0])));
         case 'workerGone':
-          return call.answer(this.vouchers.gone(call.session, String(args[0]), args[1], args[2]));
+          return call.answer(this.vouchers.gone(call.session, String(args[0]), args[1], args[2], args[3]));
         case 'open': {
           call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
           return call.answer();

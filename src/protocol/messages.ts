@@ -140,6 +140,8 @@ export const TaskFlags = {
   id: 1,
   /** The input names jobs: their outputs follow. */
   outputs: 2,
+  /** At most once: the manager must have heard of its start before it starts. */
+  once: 4,
 } as const;
 
 export const Outcome = { succeeded: 0, failed: 1 } as const;

@@ -20,6 +20,8 @@ export class Leased implements LeasedTask {
   startedAt = 0;
   /** The helper sees it, and may give it back while it waits in the window. */
   shared = false;
+  /** The manager must hear of its start first. */
+  readonly once: boolean;
   readonly #taker: TaskTaker;
   readonly #id: string | undefined;
   readonly #chunk: Buffer;
@@ -41,6 +43,7 @@ export class Leased implements LeasedTask {
     attempt: number,
     input: { chunk: Buffer; from: number; to: number },
     outputs: Outputs | undefined,
+    once: boolean,
   ) {
     this.#taker = taker;
     this.lease = lease;
@@ -52,6 +55,7 @@ export class Leased implements LeasedTask {
     this.#from = input.from;
     this.#to = input.to;
     this.#outputs = outputs;
+    this.once = once;
   }
 
   get id(): string {

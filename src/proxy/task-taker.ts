@@ -7,7 +7,7 @@
  * handler keeps the main thread busy (a client of a manager in its own process needs none: they share the thread).
  */
 import { errorFrom } from '../protocol/errors.ts';
-import { TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
+import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
@@ -41,6 +41,8 @@ export class TaskTaker {
   readonly #running = new Map<number, Leased>();
   #shared: SharedWindow | undefined;
   #size = 1;
+  /** The manager may have sent more than was asked for: it must be told what has started. */
+  #windowed = false;
   #mean = 0;
   #variance = 0;
   #ended = 0;
@@ -78,6 +80,11 @@ export class TaskTaker {
     return this.#next() ?? ((await this.#ask(false, wait, hold)) as LeasedTask);
   }
 
+  /** Handed out, and not ended. */
+  get running(): readonly Leased[] {
+    return [...this.#running.values()];
+  }
+
   /** Starts the helper now: this is a worker. */
   prepare(): void {
     this.#share();
@@ -93,6 +100,11 @@ export class TaskTaker {
   #return(task: Leased): void {
     this.#returning++;
     void task.giveBack(() => this.#returning--).catch(() => {});
+  }
+
+  /** Resolves when the manager has heard all that was said here, or nobody can hear it any more. */
+  async settled(): Promise<void> {
+    await this.connection.call(0, methods.manager.indexOf('ping'), []).catch(() => {});
   }
 
   /** TASK and LOST frames. */
@@ -123,6 +135,7 @@ export class TaskTaker {
     this.#window.clear();
     this.#shared = undefined;
     this.#size = 1;
+    this.#windowed = false;
     this.#started = this.#reported = this.#returning = 0;
     const running = [...this.#running.values()];
     this.#running.clear();
@@ -188,7 +201,7 @@ export class TaskTaker {
       task.startedAt = performance.now();
       this.#running.set(task.lease, task);
       this.#started = task.lease;
-      if (this.#size > 1) this.#reportStart();
+      if (this.#windowed) this.#reportStart(task.once);
       return task;
     }
     this.#shared?.touch();
@@ -249,6 +262,7 @@ export class TaskTaker {
     if (size === this.#size) return;
     if (size > 1 && this.#needsHelper && !this.#share()) return;
     this.#size = size;
+    if (size > 1) this.#windowed = true;
     this.#sendSize();
   }
 
@@ -272,8 +286,8 @@ export class TaskTaker {
   }
 
   /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
-  #reportStart(): void {
-    if (this.#mean >= SHORT) {
+  #reportStart(first: boolean): void {
+    if (first || this.#mean >= SHORT) {
       this.#report();
       this.connection.link.flush();
     } else if (!this.#reportScheduled) {
@@ -355,7 +369,7 @@ function readTask(taker: TaskTaker, reader: Reader): Leased {
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
   const input = { chunk: reader.buffer, from: reader.position, to: reader.position + reader.left };
-  return new Leased(taker, lease, number, id, name, attempt, input, outputs);
+  return new Leased(taker, lease, number, id, name, attempt, input, outputs, (flags & TaskFlags.once) !== 0);
 }
 
 function outputsFrom(item: Item): Outputs {

@@ -3,9 +3,11 @@
  * 4 the helper thread watches whether the group is still there.
  */
 import { Socket } from 'node:net';
+import { inspect } from 'node:util';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
+import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
 import { CONTROL_PIPE, type DrainOrder, PARENT_PIPE, readLines, type WorkerOrders, type WorkerReport } from './orders.ts';
 import { work } from './work.ts';
@@ -43,10 +45,14 @@ async function run(orders: WorkerOrders): Promise<void> {
   }
   // What was finished before the process ends by itself is still reported.
   process.on('exit', () => client[connectionOf].link.flush());
+  const { concurrency, name, queue } = orders;
+  const source = client.tasks(queue);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => crash(error, name, source));
+  }
   report({ ready: true });
   try {
-    const { concurrency, name, queue } = orders;
-    await work(client.tasks(queue), tasks.handlers, { concurrency, name, signal: stop.signal });
+    await work(source, tasks.handlers, { concurrency, name, signal: stop.signal });
     await tasks.teardown?.();
     await client.close();
   } catch (error) {
@@ -54,6 +60,19 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(0);
+}
+
+/**
+ * An error that no promise of a handler knows of: the process cannot be trusted any more. Where a single task runs the
+ * error is that task's, which fails with it as if its handler had thrown it. Where several run it cannot be told whose
+ * it is: they are lost with the process, which says why.
+ */
+function crash(error: unknown, name: string, source: TaskQueueProxy): never {
+  const { running } = source[taker];
+  if (running.length === 1) running[0]?.fail(error).catch(() => {});
+  process.stderr.write(`worker ${name}: ${inspect(error)}\n`);
+  report({ crashed: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
+  process.exit(1);
 }
 
 function report(line: WorkerReport): void {

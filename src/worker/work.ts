@@ -17,7 +17,8 @@ export interface WorkOptions {
 }
 
 /**
- * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts. Rejects when the manager has gone.
+ * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts; the outcomes of all that it ran have
+ * then been recorded. Rejects when the manager has gone.
  */
 export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: WorkOptions = {}): Promise<void> {
   const { concurrency = 1, signal, name = `pid ${process.pid}` } = options;
@@ -31,6 +32,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
     await Promise.all(Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal)));
   } finally {
     source.giveBack();
+    await source.settled();
   }
 }
 

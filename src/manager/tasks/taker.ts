@@ -48,9 +48,12 @@ export class Taker implements Holder {
     return spare;
   }
 
-  /** Whether the process may have started on the lease: reported so, or the next in line. */
-  hasStarted(lease: number, position: number): boolean {
-    return lease <= this.started || position === 0;
+  /**
+   * Whether the process may have started on a task: reported so, or the next in line. That of a task that may run once
+   * only is always reported first.
+   */
+  hasStarted(task: Task, position: number): boolean {
+    return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
   }
 
   taken(call: number, count: number): void {

@@ -397,7 +397,7 @@ export class Tasks extends SharedObject implements Decisions {
     const now = this.#now();
     let position = 0;
     for (const [lease, task] of [...taker.leases]) {
-      this.#queue.lose(taker, lease, taker.hasStarted(lease, position++), lost(task, taker.worker, how), now);
+      this.#queue.lose(taker, lease, taker.hasStarted(task, position++), lost(task, taker.worker, how), now);
     }
   }
 
@@ -659,7 +659,8 @@ export class Tasks extends SharedObject implements Decisions {
     writer.u32(taker.handle);
     writer.u48(task.lease);
     writer.u48(task.number);
-    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs));
+    const once = task.poisonAfter === 1 ? TaskFlags.once : 0;
+    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once);
     writer.u16(name);
     writer.u16(Math.min(0xffff, task.attempt + 1));
     if (task.id !== undefined) writer.item(task.id);
@@ -789,9 +790,10 @@ function outcomeItem(task: Task): Item {
 
 function lost(task: Task, worker: WorkerInfo, how: ProcessEnd): Failure {
   const ending = how.signal !== undefined ? ` by ${how.signal}` : how.exitCode !== undefined ? ` with exit code ${how.exitCode}` : '';
+  const reason = how.reason === undefined ? '' : `: ${how.reason}`;
   return {
     code: 'QM_WORKER_LOST',
-    message: `worker ${worker.name} (pid ${worker.pid}) ended${ending} while it ran task '${task.key}' (${task.name})`,
+    message: `worker ${worker.name} (pid ${worker.pid}) ended${ending} while it ran task '${task.key}' (${task.name})${reason}`,
     fields: ['pid', worker.pid, 'exitCode', how.exitCode, 'signal', how.signal],
     cause: undefined,
   };
