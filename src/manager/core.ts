@@ -206,7 +206,12 @@ export class ManagerCore {
     if (this.#beats !== undefined && every >= this.#beatEvery) return;
     clearInterval(this.#beats);
     this.#beatEvery = every;
+    let looked = performance.now();
     this.#beats = setInterval(() => {
+      const late = performance.now() - looked > 2 * every;
+      looked = performance.now();
+      // A manager that was itself held up has heard nobody: what they said meanwhile is read first.
+      if (late) return;
       let leases = 0;
       for (const board of this.#boards) leases += board.checkLeases();
       if (leases > 0) return;

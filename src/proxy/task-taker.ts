@@ -160,12 +160,13 @@ export class TaskTaker {
   #arrived(task: Leased): void {
     if (this.#returning > 0) {
       // Sent before the manager heard that the window goes back: earlier tasks are in front of it there.
-      this.#running.set(task.lease, task);
-      this.#return(task);
-      return;
+      return this.#return(task);
+    }
+    if (this.#shared !== undefined) {
+      task.shared = this.#shared.add(task.lease);
+      if (!task.shared) return this.#return(task);
     }
     this.#window.push(task);
-    task.shared = this.#shared?.add(task.lease) === true;
     if (this.#asking.size === 0) this.#watchIdle();
     else this.#serveSoon();
     this.#beat();

@@ -33,8 +33,13 @@ async function run(orders: WorkerOrders): Promise<void> {
   let client: Client;
   try {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
+    const { address, authKey, name } = orders;
     [client, tasks] = await Promise.all([
-      connectTo(orders.address, Buffer.from(orders.authKey, 'base64'), { name: orders.name }, worker),
+      connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker).then((connected) => {
+        // Its helper watches over a module that loads for ever as well.
+        connected.tasks(orders.queue)[taker].prepare();
+        return connected;
+      }),
       loadTasks(orders.tasks),
     ]);
     await tasks.setup?.(client);

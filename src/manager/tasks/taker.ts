@@ -65,13 +65,15 @@ export class Taker implements Holder {
   }
 
   /** Asks for un-started tasks back, by the helper, which answers even while the main thread is busy. */
-  recall(count: number): void {
+  recall(): void {
     const link = this.session.helper;
     if (link === undefined || this.recalled) return;
     this.recalled = true;
+    const [, ...behind] = this.leases.keys();
     const start = link.begin(ToClient.RECALL);
     link.writer.u32(this.handle);
-    link.writer.u32(count);
+    link.writer.u32(behind.length);
+    for (const lease of behind) link.writer.u48(lease);
     link.end(start);
   }
 }

@@ -689,7 +689,7 @@ export class Tasks extends SharedObject implements Decisions {
   /** Somebody waits with nothing to do: ask those who hold un-started tasks for them. */
   #recall(): void {
     for (const taker of this.#takers.values()) {
-      if (taker.window > 1 && taker.leases.size > 1) taker.recall(taker.leases.size - 1);
+      if (taker.window > 1 && taker.leases.size > 1) taker.recall();
     }
   }
 
