@@ -184,7 +184,7 @@ export class ManagerCore {
             ),
           );
         case 'workerGone':
-          return call.answer(this.vouchers.gone(call.session, textOf(args[0], 'a ticket'), args[1], args[2]));
+          return call.answer(this.vouchers.gone(call.session, textOf(args[0], 'a ticket'), args[1], args[2], args[3]));
         case 'open': {
           call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
           return call.answer();
@@ -221,7 +221,12 @@ export class ManagerCore {
     if (this.#beats !== undefined && every >= this.#beatEvery) return;
     clearInterval(this.#beats);
     this.#beatEvery = every;
+    let looked = performance.now();
     this.#beats = setInterval(() => {
+      const late = performance.now() - looked > 2 * every;
+      looked = performance.now();
+      // A manager that was itself held up has heard nobody: what they said meanwhile is read first.
+      if (late) return;
       let leases = 0;
       for (const board of this.#boards) leases += board.takers.checkLeases();
       if (leases > 0) return;

@@ -203,7 +203,7 @@ class Entrance {
     const secret = reader.scalar();
     clearTimeout(this.#deadline);
     this.link.decoder.limit = frameBytes;
-    this.link.sendLimit = 0xffff_ffff;
+    this.link.sendLimit = frameBytes;
     let id: number;
     if (this.#hello?.role === Role.helper) {
       const helped = core.sessions.get(Number(claim));

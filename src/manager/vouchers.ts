@@ -10,6 +10,8 @@ import type { Session } from './session.ts';
 export interface ProcessEnd {
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
+  /** The error that ended it, as its text. */
+  readonly reason: string | undefined;
 }
 
 interface Voucher {
@@ -22,7 +24,7 @@ interface Voucher {
   settle: ((how: ProcessEnd) => void) | undefined;
 }
 
-const UNKNOWN: ProcessEnd = { exitCode: undefined, signal: undefined };
+const UNKNOWN: ProcessEnd = { exitCode: undefined, signal: undefined, reason: undefined };
 
 export class Vouchers {
   readonly #vouchers = new Map<string, Voucher>();
@@ -62,12 +64,13 @@ export class Vouchers {
   }
 
   /** The group has seen the process end. */
-  gone(group: Session, ticket: string, exitCode: Item, signal: Item): void {
+  gone(group: Session, ticket: string, exitCode: Item, signal: Item, reason: Item): void {
     const voucher = this.#vouchers.get(ticket);
     if (voucher === undefined || voucher.group !== group) return;
     voucher.end = {
       exitCode: typeof exitCode === 'number' ? exitCode : undefined,
       signal: typeof signal === 'string' ? signal : undefined,
+      reason: typeof reason === 'string' ? reason : undefined,
     };
     if (voucher.session === undefined || voucher.settle !== undefined) this.#forget(ticket);
     voucher.settle?.(voucher.end);

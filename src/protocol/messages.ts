@@ -105,7 +105,7 @@ export const ToClient = {
   TAKEN: 154,
   /** u32 handle, u48 lease, item error: the lease has ended */
   LOST: 155,
-  /** to a helper: u32 handle, u32 how many un-started tasks somebody else is waiting for */
+  /** to a helper: u32 handle, u32 count, u48 leases: those of them that have not been started are wanted elsewhere */
   RECALL: 156,
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
@@ -142,6 +142,8 @@ export const TaskFlags = {
   id: 1,
   /** The input names jobs: their outputs follow. */
   outputs: 2,
+  /** At most once: the manager must have heard of its start before it starts. */
+  once: 4,
 } as const;
 
 export const Outcome = { succeeded: 0, failed: 1 } as const;

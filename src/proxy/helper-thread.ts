@@ -62,7 +62,12 @@ async function join(session: number, secret: string): Promise<void> {
     const entered = await enter(transport, data.address, data.authKey, identity);
     entered.link.handOver({
       frame: (kind, reader) => {
-        if (kind === ToClient.RECALL) giveBack(reader.u32());
+        if (kind !== ToClient.RECALL) return;
+        const handle = reader.u32();
+        giveBack(
+          handle,
+          Array.from({ length: reader.u32() }, () => reader.u48()),
+        );
       },
       closed: () => {
         if (link === entered.link) link = undefined;
@@ -75,17 +80,20 @@ async function join(session: number, secret: string): Promise<void> {
 }
 
 /** Somebody has nothing to do: whatever waits behind a long task here is theirs. */
-function giveBack(handle: number): void {
+function giveBack(handle: number, wanted: readonly number[]): void {
+  const joined = link;
+  if (joined === undefined) return;
   const window = windows.get(handle);
-  if (window === undefined || link === undefined) return;
-  if (window.holds && window.busyFor < HEAD_OF_LINE) {
-    setTimeout(() => giveBack(handle), HEAD_OF_LINE);
+  if (window === undefined || window.busyFor < HEAD_OF_LINE) {
+    setTimeout(() => {
+      if (link === joined) giveBack(handle, wanted);
+    }, HEAD_OF_LINE);
     return;
   }
-  const leases = window.takeBack();
-  const start = link.begin(ToManager.GIVE_BACK);
-  link.writer.u32(handle);
-  link.writer.u32(leases.length);
-  for (const lease of leases) link.writer.u48(lease);
-  link.end(start);
+  const leases = window.takeBack(wanted);
+  const start = joined.begin(ToManager.GIVE_BACK);
+  joined.writer.u32(handle);
+  joined.writer.u32(leases.length);
+  for (const lease of leases) joined.writer.u48(lease);
+  joined.end(start);
 }

@@ -23,6 +23,8 @@ export class Leased implements LeasedTask {
   startedAt = 0;
   /** The helper sees it, and may give it back while it waits in the window. */
   shared = false;
+  /** The manager must hear of its start first. */
+  readonly once: boolean;
   readonly #taker: TaskTaker;
   readonly #id: string | undefined;
   readonly #chunk: Buffer;
@@ -46,6 +48,7 @@ export class Leased implements LeasedTask {
     from: number,
     to: number,
     outputs: Outputs | undefined,
+    once: boolean,
   ) {
     this.#taker = taker;
     this.lease = lease;
@@ -57,6 +60,7 @@ export class Leased implements LeasedTask {
     this.#from = from;
     this.#to = to;
     this.#outputs = outputs;
+    this.once = once;
   }
 
   get id(): string {
@@ -195,6 +199,11 @@ export class Leased implements LeasedTask {
     this.#abort?.abort(reason);
   }
 
+  /** The manager took no end of it: an output that names what is no shared object, say. The lease is still there. */
+  refused(): void {
+    this.#ending = undefined;
+  }
+
   #send(
     kind: number,
     resolve: (() => void) | undefined,
@@ -238,6 +247,7 @@ class PendingEnd extends Pending {
 
   override failed(error: Error): void {
     if (error instanceof LeaseLostError) this.#task.lose(error);
+    else this.#task.refused();
     this.#reject(error);
   }
 }

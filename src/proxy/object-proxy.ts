@@ -74,7 +74,7 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
 
   /** Where the object is; for the parts of this library, not for users. */
   get [where](): ObjectHandle {
-    return this.#where;
+    return this.where;
   }
 
   protected get disposed(): boolean {

@@ -4,50 +4,72 @@
  *
  *     HELD ──(main: compare-and-set)──▶ STARTED          HELD ──(helper: compare-and-set)──▶ RETURNED
  *
- * Slots form a ring in the order of the leases: the main thread starts from its head, the helper takes from its tail.
+ * Slots form a ring in the order of the leases, which grow. The helper may also give back tasks that the main thread has
+ * not read yet: it says up to which lease it has done so, and the main thread looks at that whenever a task comes. Of the
+ * two, at least one sees what the other did, because each writes its own word before it reads the other's.
  */
 
 /** Most tasks that a taker asks for. */
 export const MAX_WINDOW = 256;
-/** Slots of the ring: calls that ask while the window fills bring a few more. */
+/** Slots of the ring, a power of two: calls that ask while the window fills bring a few more. */
 const CAPACITY = 2 * MAX_WINDOW;
 
 const HELD = 1;
 const STARTED = 2;
 const RETURNED = 3;
 
+/** Places of the words: how many tasks have been started, have come, how often the helper took some back; the slots. */
 const HEAD = 0;
 const TAIL = 1;
-const SLOTS = 2;
-/** Place of the time in `#numbers`; the leases come after it. */
+const RECALLS = 2;
+const SLOTS = 3;
+/** Places of the numbers: a time; the lease up to which the helper took back; the leases of the slots. */
 const SINCE = 0;
+const UP_TO = 1;
+const LEASES = 2;
+
+/** The counters grow for ever, and wrap. */
+function slotOf(counter: number): number {
+  return counter & (CAPACITY - 1);
+}
 
 export class SharedWindow {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
+  /** Of the main thread: what it last saw of the helper's. */
+  #recalls = 0;
+  #upTo = 0;
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(8 * (CAPACITY + 1) + 4 * (CAPACITY + SLOTS))) {
-    this.memory = memory;
-    this.#numbers = new Float64Array(memory, 0, CAPACITY + 1);
-    this.#words = new Int32Array(memory, 8 * (CAPACITY + 1), CAPACITY + SLOTS);
+  /** `count`: where the counters begin. */
+  constructor(memory?: SharedArrayBuffer, count = 0) {
+    this.memory = memory ?? new SharedArrayBuffer(8 * (LEASES + CAPACITY) + 4 * (SLOTS + CAPACITY));
+    this.#numbers = new Float64Array(this.memory, 0, LEASES + CAPACITY);
+    this.#words = new Int32Array(this.memory, 8 * (LEASES + CAPACITY), SLOTS + CAPACITY);
+    if (memory === undefined) this.#words[HEAD] = this.#words[TAIL] = count;
   }
 
-  /** Main thread: a task has come. False where there is no slot for it: then the helper does not know it. */
+  /** Main thread: a task has come. False where there is no slot for it. */
   add(lease: number): boolean {
     const tail = Atomics.load(this.#words, TAIL);
-    if (tail - Atomics.load(this.#words, HEAD) === CAPACITY) return false;
-    this.#numbers[1 + (tail % CAPACITY)] = lease;
-    Atomics.store(this.#words, SLOTS + (tail % CAPACITY), HELD);
+    if (((tail - Atomics.load(this.#words, HEAD)) | 0) === CAPACITY) return false;
+    const slot = slotOf(tail);
+    this.#numbers[LEASES + slot] = lease;
+    Atomics.store(this.#words, SLOTS + slot, HELD);
     Atomics.store(this.#words, TAIL, tail + 1);
+    const recalls = Atomics.load(this.#words, RECALLS);
+    if (recalls !== this.#recalls) {
+      this.#recalls = recalls;
+      this.#upTo = this.#numbers[UP_TO] as number;
+    }
+    if (lease <= this.#upTo) Atomics.compareExchange(this.#words, SLOTS + slot, HELD, RETURNED);
     return true;
   }
 
   /** Main thread, at `now` by `performance.now()`: starts the first task; false where the helper has given it back. */
   start(now: number): boolean {
     const head = Atomics.load(this.#words, HEAD);
-    const slot = SLOTS + (head % CAPACITY);
-    const mine = Atomics.compareExchange(this.#words, slot, HELD, STARTED) === HELD;
+    const mine = Atomics.compareExchange(this.#words, SLOTS + slotOf(head), HELD, STARTED) === HELD;
     Atomics.store(this.#words, HEAD, head + 1);
     this.#numbers[SINCE] = now + performance.timeOrigin;
     return mine;
@@ -64,20 +86,33 @@ export class SharedWindow {
     return performance.now() + performance.timeOrigin - (this.#numbers[SINCE] as number);
   }
 
-  /** Whether there is anything to give back. */
-  get holds(): boolean {
-    return Atomics.load(this.#words, TAIL) > Atomics.load(this.#words, HEAD);
-  }
-
-  /** Takes every un-started task, so that nobody starts it any more; their leases in order. */
-  takeBack(): number[] {
-    const leases: number[] = [];
-    const head = Atomics.load(this.#words, HEAD);
-    for (let at = Atomics.load(this.#words, TAIL) - 1; at >= head; at--) {
-      const slot = at % CAPACITY;
-      const lease = this.#numbers[1 + slot] as number;
-      if (Atomics.compareExchange(this.#words, SLOTS + slot, HELD, RETURNED) === HELD) leases.push(lease);
+  /**
+   * Helper: of these leases, in their order, takes those that have not been started, so that nobody starts them any
+   * more, read or not.
+   */
+  takeBack(leases: readonly number[]): number[] {
+    const words = this.#words;
+    const numbers = this.#numbers;
+    numbers[UP_TO] = Math.max(numbers[UP_TO] as number, ...leases);
+    Atomics.add(words, RECALLS, 1);
+    const tail = Atomics.load(words, TAIL);
+    const slots = new Map<number, number>();
+    for (let back = 1; back <= CAPACITY; back++) {
+      const slot = slotOf(tail - back);
+      slots.set(numbers[LEASES + slot] as number, slot);
     }
-    return leases.reverse();
+    const newest = Math.max(...slots.keys());
+    const taken: number[] = [];
+    for (const lease of leases) {
+      const slot = slots.get(lease);
+      if (slot === undefined) {
+        // Not read yet, or started so long ago that its slot has been used again.
+        if (lease > newest) taken.push(lease);
+        continue;
+      }
+      const state = Atomics.compareExchange(words, SLOTS + slot, HELD, RETURNED);
+      if (state === HELD || state === RETURNED) taken.push(numbers[LEASES + slot] as number);
+    }
+    return taken;
   }
 }

@@ -7,7 +7,7 @@
  * handler keeps the main thread busy (a client of a manager in its own process needs none: they share the thread).
  */
 import { errorFrom } from '../protocol/errors.ts';
-import { TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
+import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
@@ -44,6 +44,8 @@ export class TaskTaker {
   readonly #running = new Map<number, Leased>();
   #shared: SharedWindow | undefined;
   #size = 1;
+  /** The manager may have sent more than was asked for: it must be told what has started. */
+  #windowed = false;
   #mean = 0;
   #deviation = 0;
   #ended = 0;
@@ -82,6 +84,11 @@ export class TaskTaker {
     checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
     return this.#next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
+  }
+
+  /** Handed out, and not ended. */
+  get running(): readonly Leased[] {
+    return [...this.#running.values()];
   }
 
   /** Starts the helper now: this is a worker. */
@@ -123,6 +130,11 @@ export class TaskTaker {
     this.#done = undefined;
   }
 
+  /** Resolves when the manager has heard all that was said here, or nobody can hear it any more. */
+  async settled(): Promise<void> {
+    await this.connection.call(0, methods.manager.indexOf('ping'), []).catch(() => {});
+  }
+
   /** TASK and LOST frames. */
   frame(kind: number, reader: Reader): void {
     if (kind === ToClient.TASK) {
@@ -150,7 +162,8 @@ export class TaskTaker {
     this.#window.clear();
     this.#shared = undefined;
     this.#size = 1;
-    this.#started = this.#reported = 0;
+    this.#windowed = false;
+    this.#started = this.#reported = this.#returning = 0;
     const running = [...this.#running.values()];
     this.#running.clear();
     this.#restBeats();
@@ -178,10 +191,15 @@ export class TaskTaker {
   }
 
   #arrived(task: Leased): void {
-    // Sent before the manager heard of what was given back: it follows, or it would overtake its elders.
-    if (this.#returning > 0) return this.#return(task);
+    if (this.#returning > 0) {
+      // Sent before the manager heard that the window goes back: earlier tasks are in front of it there.
+      return this.#return(task);
+    }
+    if (this.#shared !== undefined) {
+      task.shared = this.#shared.add(task.lease);
+      if (!task.shared) return this.#return(task);
+    }
     this.#window.push(task);
-    task.shared = this.#shared?.add(task.lease) === true;
     if (this.#asking.size === 0) this.#watchIdle();
     else this.#serveSoon();
     this.#beat();
@@ -218,7 +236,7 @@ export class TaskTaker {
       task.startedAt = now;
       this.#running.set(task.lease, task);
       this.#started = task.lease;
-      if (this.#size > 1) this.#reportStart();
+      if (this.#windowed) this.#reportStart(task.once);
       return task;
     }
     this.#shared?.touch();
@@ -277,6 +295,7 @@ export class TaskTaker {
     if (size === this.#size) return;
     if (size > 1 && this.#needsHelper && !this.#share()) return;
     this.#size = size;
+    if (size > 1) this.#windowed = true;
     const { link } = this.connection;
     const start = link.begin(ToManager.WINDOW);
     link.writer.u32(this.handle);
@@ -296,8 +315,8 @@ export class TaskTaker {
   }
 
   /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
-  #reportStart(): void {
-    if (this.#mean >= SHORT) {
+  #reportStart(first: boolean): void {
+    if (first || this.#mean >= SHORT) {
       this.#report();
       this.connection.link.flush();
     } else if (!this.#reportScheduled) {
@@ -377,8 +396,9 @@ function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = reader.u16();
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  const once = (flags & TaskFlags.once) !== 0;
   const from = reader.position;
-  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, from + reader.left, outputs);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, from + reader.left, outputs, once);
 }
 
 function outputsFrom(item: Item): Outputs {

@@ -25,7 +25,9 @@ export interface DrainOrder {
 export type WorkerReport =
   | { readonly ready: true }
   /** It could not start. */
-  | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } };
+  | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } }
+  /** An error outside of every promise is about to end it. */
+  | { readonly crashed: string };
 
 /** Calls `take` with each line of a stream of text. */
 export function readLines(take: (line: string) => void): (chunk: string) => void {

@@ -3,10 +3,12 @@
  * 4 the helper thread watches whether the group is still there.
  */
 import { Socket } from 'node:net';
+import { inspect } from 'node:util';
 import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
+import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
 import {
   CONTROL_PIPE,
@@ -39,8 +41,13 @@ async function run(orders: WorkerOrders): Promise<void> {
   let client: Client;
   try {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
+    const { address, authKey, name } = orders;
     [client, tasks] = await Promise.all([
-      connectTo(orders.address, Buffer.from(orders.authKey, 'base64'), { name: orders.name }, worker),
+      connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker).then((connected) => {
+        // Its helper watches over a module that loads for ever as well.
+        connected.tasks(orders.queue)[taker].prepare();
+        return connected;
+      }),
       loadTasks(orders.tasks),
     ]);
     await tasks.setup?.(client);
@@ -51,10 +58,14 @@ async function run(orders: WorkerOrders): Promise<void> {
   }
   // What was finished before the process ends by itself is still reported.
   process.on('exit', () => client[connectionOf].link.flush());
+  const { concurrency, name, queue } = orders;
+  const source = client.tasks(queue);
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => crash(error, name, source));
+  }
   report({ ready: true });
   try {
-    const { concurrency, name, queue } = orders;
-    await work(client.tasks(queue), tasks.handlers, { concurrency, name, signal: stop.signal });
+    await work(source, tasks.handlers, { concurrency, name, signal: stop.signal });
     await tasks.teardown?.();
   } catch (error) {
     // Without its manager a worker has nothing to do; its group hears of the same by its own connection.
@@ -63,6 +74,19 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(0);
+}
+
+/**
+ * An error that no promise of a handler knows of: the process cannot be trusted any more. Where a single task runs the
+ * error is that task's, which fails with it as if its handler had thrown it. Where several run it cannot be told whose
+ * it is: they are lost with the process, which says why.
+ */
+function crash(error: unknown, name: string, source: TaskQueueProxy): never {
+  const { running } = source[taker];
+  if (running.length === 1) running[0]?.fail(error).catch(() => {});
+  process.stderr.write(`worker ${name}: ${inspect(error)}\n`);
+  report({ crashed: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
+  process.exit(1);
 }
 
 function report(line: WorkerReport): void {

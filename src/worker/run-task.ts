@@ -1,5 +1,5 @@
 /** One task, run: its handler called, its outcome reported. */
-import { FrameTooLargeError, NonRetryableError, UnserializableError } from '../errors.ts';
+import { ConnectionLostError, LeaseLostError, ManagerGoneError, NonRetryableError } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
@@ -7,7 +7,7 @@ export interface Runner {
   readonly handlers: Handlers;
   /** Name of the worker. */
   readonly name: string;
-  /** Outcomes that could not be reported: the lease was lost meanwhile. */
+  /** An outcome could not be reported, although the lease was not lost. */
   onRefused(task: LeasedTask, error: unknown): void;
 }
 
@@ -34,21 +34,31 @@ async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner
 }
 
 function complete(task: Leased, output: unknown, runner: Runner): void {
+  const refused = (error: unknown): void => {
+    // An output that cannot be sent is the handler's failure: the lease is still there.
+    if (!isLost(error)) fail(task, error, runner, true);
+  };
   try {
-    task.finish(output, undefined, (error) => runner.onRefused(task, error));
+    task.finish(output, undefined, refused);
   } catch (error) {
-    // An output that cannot cross is the handler's failure: nothing was sent yet, and it would be the same again.
-    if (error instanceof UnserializableError || error instanceof FrameTooLargeError) fail(task, error, runner, true);
-    else runner.onRefused(task, error);
+    refused(error);
   }
 }
 
 function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
+  const refused = (why: unknown): void => {
+    if (!isLost(why)) runner.onRefused(task, why);
+  };
   try {
-    task.finishWith(error, final, undefined, (refused) => runner.onRefused(task, refused));
-  } catch (refused) {
-    runner.onRefused(task, refused);
+    task.finishWith(error, final, undefined, refused);
+  } catch (why) {
+    refused(why);
   }
+}
+
+/** A lease that was lost is the manager's decision, and told to the handler by its signal. */
+function isLost(error: unknown): boolean {
+  return error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError;
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

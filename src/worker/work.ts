@@ -1,7 +1,7 @@
 /**
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
-import { ConnectionLostError, LeaseLostError, ManagerGoneError } from '../errors.ts';
+import { ConnectionLostError, ManagerGoneError } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { LeasedTask } from '../tasks.ts';
@@ -19,7 +19,8 @@ export interface WorkOptions {
 }
 
 /**
- * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts. Rejects when the manager has gone.
+ * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts; the outcomes of all that it ran have
+ * then been recorded. Rejects when the manager has gone.
  */
 export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: WorkOptions = {}): Promise<void> {
   const { concurrency = 1, signal, name = `pid ${process.pid}` } = options;
@@ -35,6 +36,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
     );
   } finally {
     source.giveBack();
+    await source.settled();
   }
 }
 
@@ -59,10 +61,7 @@ function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
-/** A lease that was lost is the manager's decision, and told to the handler by its signal. */
 function onRefused(task: LeasedTask, error: unknown): void {
-  if (error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError)
-    return;
   process.emitWarning(
     `the outcome of task '${task.id}' (${task.name}) was not recorded: ${String(error)}`,
     'QuartermasterWarning',

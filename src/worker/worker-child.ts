@@ -11,8 +11,10 @@ export interface ChildSettings {
 }
 
 export interface ChildEnd {
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
+  readonly exitCode: number | undefined;
+  readonly signal: NodeJS.Signals | undefined;
+  /** The error that ended it, where it could say so. */
+  readonly reason: string | undefined;
 }
 
 export class WorkerChild {
@@ -25,6 +27,7 @@ export class WorkerChild {
   readonly #child: ChildProcess;
   readonly #control: Socket;
   readonly #alive: Socket;
+  #crashed: string | undefined;
 
   constructor(orders: WorkerOrders, settings: ChildSettings) {
     this.name = orders.name;
@@ -42,12 +45,13 @@ export class WorkerChild {
     this.pid = child.pid ?? 0;
     for (const pipe of [this.#control, this.#alive]) pipe.on('error', () => {});
     this.ended = new Promise((resolve) => {
-      child.once('exit', (exitCode, signal) => {
-        this.#killGroup();
-        resolve({ exitCode, signal });
+      child.once('exit', () => this.#killGroup());
+      // Comes after the last of what it said on its pipes, which end with its process group.
+      child.once('close', (exitCode, signal) => {
+        resolve({ exitCode: exitCode ?? undefined, signal: signal ?? undefined, reason: this.#crashed });
       });
       child.once('error', () => {
-        if (child.pid === undefined) resolve({ exitCode: null, signal: null });
+        if (child.pid === undefined) resolve({ exitCode: undefined, signal: undefined, reason: undefined });
       });
     });
     this.ready = this.#becomesReady(child);
@@ -92,6 +96,10 @@ export class WorkerChild {
         readLines((line) => {
           const report = JSON.parse(line) as WorkerReport;
           if ('ready' in report) return resolve();
+          if ('crashed' in report) {
+            this.#crashed = report.crashed;
+            return;
+          }
           const { name, message, stack } = report.failed;
           const cause = Object.assign(new Error(message), { name }, stack === undefined ? {} : { stack });
           reject(new BrokenPoolError(`worker ${this.name} could not start: ${message}`, { cause }));

@@ -39,7 +39,14 @@ export interface WorkerProcess {
 export interface WorkerGroupEvents {
   workerStarted: [WorkerProcess];
   /** It ended without having been told to. */
-  workerLost: [WorkerProcess & { readonly exitCode: number | undefined; readonly signal: string | undefined }];
+  workerLost: [
+    WorkerProcess & {
+      readonly exitCode: number | undefined;
+      readonly signal: string | undefined;
+      /** The error that ended it, where there was one and it could say so. */
+      readonly reason: string | undefined;
+    },
+  ];
   /** A replacement could not start, and no more are tried: the error says why. */
   broken: [BrokenPoolError];
 }
@@ -159,12 +166,12 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
       },
       (error: BrokenPoolError) => (failure = error),
     );
-    const { exitCode, signal } = await child.ended;
+    const { exitCode, signal, reason } = await child.ended;
     await child.ready.catch(() => {});
-    this.#call('workerGone', [child.ticket, exitCode ?? undefined, signal ?? undefined]);
+    this.#call('workerGone', [child.ticket, exitCode, signal, reason]);
     this.#children.delete(child.ticket);
     if (this.#closing !== undefined) return;
-    this.emit('workerLost', { name, pid, exitCode: exitCode ?? undefined, signal: signal ?? undefined });
+    this.emit('workerLost', { name, pid, exitCode, signal, reason });
     if (this.#connection.closed) return;
     if (failure === undefined) this.#replace();
     else this.#retry(failure);

@@ -122,6 +122,14 @@ export interface Loop {
 /** The tasks module whose handlers the tests of processes use. */
 export const tasksModule = new URL('../fixtures/tasks.mjs', import.meta.url);
 
+/** What its handlers say of where they are. */
+export interface Started {
+  readonly id: string;
+  readonly attempt: number;
+  readonly worker: string;
+  readonly pid: number;
+}
+
 /** A worker group that ends with the test. */
 export async function aGroup(
   client: Client,

@@ -55,11 +55,11 @@ export function outcomeItem(task: Task): Item {
 }
 
 /** The worker's process has ended. */
-export function lost(task: Task, worker: WorkerInfo, { exitCode, signal }: ProcessEnd): Failure {
+export function lost(task: Task, worker: WorkerInfo, { exitCode, signal, reason }: ProcessEnd): Failure {
   const how = signal !== undefined ? ` by ${signal}` : exitCode !== undefined ? ` with exit code ${exitCode}` : '';
   return {
     code: 'QM_WORKER_LOST',
-    message: `worker ${worker.name} (pid ${worker.pid}) ended${how} while it ran task '${task.key}' (${task.name})`,
+    message: `worker ${worker.name} (pid ${worker.pid}) ended${how} while it ran task '${task.key}' (${task.name})${reason === undefined ? '' : `: ${reason}`}`,
     fields: ['pid', worker.pid, 'exitCode', exitCode, 'signal', signal],
     cause: undefined,
   };

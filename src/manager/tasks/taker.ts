@@ -48,9 +48,12 @@ export class Taker implements Holder {
     return spare;
   }
 
-  /** Whether the process may have started on the lease: reported so, or the next in line. */
-  hasStarted(lease: number, position: number): boolean {
-    return lease <= this.started || position === 0;
+  /**
+   * Whether the process may have started on a task: reported so, or the next in line. That of a task that may run once
+   * only is always reported first.
+   */
+  hasStarted(task: Task, position: number): boolean {
+    return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
   }
 
   taken(call: number, count: number): void {
@@ -62,13 +65,15 @@ export class Taker implements Holder {
   }
 
   /** Asks for un-started tasks back, by the helper, which answers even while the main thread is busy. */
-  recall(count: number): void {
+  recall(): void {
     const link = this.session.helper;
     if (link === undefined || this.recalled) return;
     this.recalled = true;
+    const [, ...behind] = this.leases.keys();
     const start = link.begin(ToClient.RECALL);
     link.writer.u32(this.handle);
-    link.writer.u32(count);
+    link.writer.u32(behind.length);
+    for (const lease of behind) link.writer.u48(lease);
     link.end(start);
   }
 }

@@ -3,11 +3,12 @@
  *
  * Those who wait in `get()` come first, in their order; then whoever has room in its window, in turn.
  */
-import { DeadlockError } from '../../errors.ts';
+import { DeadlockError, FrameTooLargeError } from '../../errors.ts';
+import { errorItem } from '../../protocol/errors.ts';
 import { TaskFlags, ToClient } from '../../protocol/messages.ts';
 import { Packed } from '../../protocol/wire.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
-import type { Task } from '../../queue/task.ts';
+import { type Failure, NEVER, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -208,7 +209,8 @@ export class Takers {
     writer.u32(taker.handle);
     writer.u48(task.lease);
     writer.u48(task.number);
-    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs));
+    const once = task.poisonAfter === 1 ? TaskFlags.once : 0;
+    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once);
     writer.u16(name);
     writer.u16(Math.min(0xffff, task.attempt + 1));
     if (task.id !== undefined) writer.item(task.id);
@@ -216,19 +218,36 @@ export class Takers {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }
     writePayload(writer, input);
-    link.end(start);
+    try {
+      link.end(start);
+    } catch (error) {
+      if (!(error instanceof FrameTooLargeError)) throw error;
+      this.#refuseInput(taker, task, error);
+    }
+  }
+
+  /** The input and the outputs that it names do not go into one message. */
+  #refuseInput(taker: Taker, task: Task, error: FrameTooLargeError): void {
+    const failure: Failure = {
+      code: 'QM_TASK_FAILED',
+      message: `task '${task.key}' (${task.name}) failed: its input is too large: ${error.message}`,
+      fields: [],
+      cause: errorItem(error.code, error.message),
+    };
+    const { lease, number } = task;
+    this.#queue.fail({ holder: taker, lease, number, ranFor: NEVER }, failure, true, this.#manager.now());
   }
 
   /** Somebody waits with nothing to do: ask those who hold un-started tasks for them. */
   #recall(): void {
-    for (const taker of this.#all) if (taker.window > 1 && taker.leases.size > 1) taker.recall(taker.leases.size - 1);
+    for (const taker of this.#all) if (taker.window > 1 && taker.leases.size > 1) taker.recall();
   }
 
   #lose(taker: Taker, how: ProcessEnd): void {
     const now = this.#manager.now();
     let position = 0;
     for (const [lease, task] of [...taker.leases]) {
-      const started = taker.hasStarted(lease, position++);
+      const started = taker.hasStarted(task, position++);
       this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now);
     }
   }

@@ -1,0 +1,200 @@
+/** What a worker process can do to its task, and what then becomes of both. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, type WorkerGroup } from 'quartermaster';
+import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
+
+describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
+  const rig = sharedRig(place);
+
+  function aQueue(options?: { poisonAfter?: number; retries?: number }) {
+    const { client } = rig();
+    const name = fresh('queue');
+    return { client, name, queue: client.tasks(name, options), started: client.queue<Started>(fresh('started')) };
+  }
+
+  test('W1 a worker is killed in the middle of a task: it runs again elsewhere, and the group says who was lost', async () => {
+    const { client, name, queue, started } = aQueue();
+    const group = await aGroup(client, { queue: name, count: 2 });
+    const handle = await queue.put('wait', { started, hangs: 1 });
+    const first = await started.get();
+    expect(await handle.record()).toMatchObject({ state: 'leased', attempt: 1, pid: first.pid, worker: first.worker });
+    const lost = once(group, 'workerLost');
+    process.kill(first.pid, 'SIGKILL');
+    expect(await lost).toEqual([
+      { name: first.worker, pid: first.pid, exitCode: undefined, signal: 'SIGKILL', reason: undefined },
+    ]);
+    const second = await started.get();
+    expect(second).toMatchObject({ id: handle.id, attempt: 2 });
+    expect(second.pid).not.toBe(first.pid);
+    expect(await handle.result()).toBe(2);
+    const record = await handle.record();
+    expect(record).toMatchObject({ state: 'succeeded', attempt: 2, pid: second.pid });
+    expect(whys(record)).toEqual([
+      'put',
+      'attempt 1',
+      `worker ${first.worker} (pid ${first.pid}) ended by SIGKILL while it ran task '${handle.id}' (wait)`,
+      'attempt 2',
+      'completed',
+    ]);
+  });
+
+  test('W1 killed again and again: never lost, each time one attempt more', async () => {
+    const { client, name, queue, started } = aQueue({ poisonAfter: 10 });
+    await aGroup(client, { queue: name, count: 2 });
+    const handle = await queue.put('wait', { started, hangs: 4 });
+    for (let attempt = 1; attempt <= 4; attempt++) {
+      const at = await started.get();
+      expect(at.attempt).toBe(attempt);
+      process.kill(at.pid, 'SIGKILL');
+    }
+    expect(await handle.result()).toBe(5);
+  });
+
+  describe('W2 a handler that ends its process with code 0', () => {
+    test.each(['exit', 'exitLater'] as const)('%s: counts as a lost worker, and the task runs again', async (how) => {
+      const { client, name, queue } = aQueue();
+      const group = await aGroup(client, { queue: name, count: 1 });
+      const lost = once(group, 'workerLost');
+      const handle = await queue.put(how, { code: 0, times: 1 });
+      expect(await handle.result()).toBe(2);
+      expect(await lost).toMatchObject([{ exitCode: 0, signal: undefined }]);
+      expect(await handle.record()).toMatchObject({ state: 'succeeded', attempt: 2 });
+    });
+
+    test('at most once: it fails at once, and the error names the code and the task', async () => {
+      const { client, name, queue } = aQueue({ retries: 5 });
+      const group = await aGroup(client, { queue: name, count: 1 });
+      const { pid } = group.workers()[0] as { pid: number };
+      const handle = await queue.put('exit', { code: 0 }, { atMostOnce: true });
+      const error = await handle.result().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(WorkerLostError);
+      expect(error).toMatchObject({ code: 'QM_WORKER_LOST', pid, exitCode: 0, signal: undefined });
+      expect((error as Error).message).toBe(
+        `worker worker-1 (pid ${pid}) ended with exit code 0 while it ran task '${handle.id}' (exit)`,
+      );
+      expect(await handle.record()).toMatchObject({ state: 'failed', attempt: 1 });
+      expect(await queue.run('echo', 'the queue goes on')).toBe('the queue goes on');
+    });
+
+    test('poisonAfter: after so many deaths it fails; others do not suffer', async () => {
+      const { client, name, queue } = aQueue({ poisonAfter: 2 });
+      const group = await aGroup(client, { queue: name, count: 1 });
+      const codes: unknown[] = [];
+      group.on('workerLost', ({ exitCode }) => codes.push(exitCode));
+      const poison = await queue.put('exit', { code: 3 }, { retries: 10 });
+      const others = await queue.putMany('echo', [1, 2, 3]).toArray();
+      await expect(poison.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', exitCode: 3 });
+      expect(await Promise.all(others.map((other) => other.result()))).toEqual([1, 2, 3]);
+      expect(await poison.record()).toMatchObject({ attempt: 2 });
+      expect(codes).toEqual([3, 3]);
+    });
+  });
+
+  describe('W3 an error outside of the task’s promise', () => {
+    test.each(['timer', 'rejection'] as const)(
+      '%s: the task fails once with that error, and the worker is replaced',
+      async (how) => {
+        const { client, name, queue } = aQueue();
+        const group = await aGroup(client, { queue: name, count: 1 });
+        const events = Promise.all([once(group, 'workerLost'), once(group, 'workerStarted')]);
+        const handle = await queue.put('throwOutside', { how });
+        const error = await handle.result().catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(TaskFailedError);
+        const { cause } = error as { cause: Error };
+        expect(cause).toBeInstanceOf(TypeError);
+        expect(cause).toMatchObject({
+          message: 'outside',
+          code: 'E_OUTSIDE',
+          cause: { name: 'RangeError', message: 'deep' },
+        });
+        expect(cause.stack).toContain('tasks.mjs');
+        expect(await handle.record()).toMatchObject({ state: 'failed', attempt: 1 });
+        const [[lost]] = (await events) as [[object], unknown];
+        expect(lost).toMatchObject({ exitCode: 1, signal: undefined, reason: 'TypeError: outside' });
+        expect(await queue.run('echo', 'alive')).toBe('alive');
+        expect(await queue.dict.counts()).toMatchObject({ failed: 1, succeeded: 1, leased: 0 });
+      },
+    );
+
+    test('what is thrown need not be an error', async () => {
+      const { client, name, queue } = aQueue();
+      await aGroup(client, { queue: name, count: 1 });
+      await expect(queue.run('throwOutside', { how: 'text' })).rejects.toMatchObject({
+        code: 'QM_TASK_FAILED',
+        cause: 'only text',
+      });
+    });
+
+    test('it is a failure like any other: retries count', async () => {
+      const { client, name, queue } = aQueue();
+      await aGroup(client, { queue: name, count: 1 });
+      expect(await queue.run('throwOutside', { how: 'timer', times: 1 }, { retries: 1 })).toBe(2);
+      const again = queue.run('throwOutside', { how: 'timer' }, { retries: 1 });
+      await expect(again).rejects.toMatchObject({ code: 'QM_TASK_FAILED', cause: { message: 'outside' } });
+    });
+
+    test('where several tasks run it is nobody’s: all count as lost, once, and the error’s text is kept', async () => {
+      const { client, name, queue, started } = aQueue();
+      await aGroup(client, { queue: name, count: 1, concurrency: 2 });
+      const bystander = await queue.put('wait', { started, hangs: 1 }, { atMostOnce: true });
+      await started.get();
+      const culprit = await queue.put('throwOutside', { how: 'timer', times: 1 });
+      await expect(bystander.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', exitCode: 1 });
+      await expect(bystander.result()).rejects.toThrow('TypeError: outside');
+      expect(await culprit.result()).toBe(2);
+      expect(whys(await culprit.record()).join()).toContain('TypeError: outside');
+    });
+  });
+
+  test('Q11 the un-started window of a dead worker comes back in its order, the same attempt', async () => {
+    const { client, name, queue, started } = aQueue();
+    await aWarmWorker(await aGroup(client, { queue: name, count: 1 }), queue);
+    // In one write: the worker has the first, and behind it what its window holds.
+    const puts = [queue.put('wait', { started })];
+    for (let i = 0; i < 20; i++) puts.push(queue.put('echo', i));
+    const [long, ...short] = await Promise.all(puts);
+    const { pid } = await started.get();
+    const { leased } = await queue.dict.counts();
+    expect(leased).toBeGreaterThan(2);
+    // Those who wait for the hold see what came back, in its order, before the replacement does.
+    const order = await queue.withLock(async (held) => {
+      process.kill(pid, 'SIGKILL');
+      while ((await held.dict.counts()).leased > 0);
+      const taken: LeasedTask[] = [];
+      for (let task = await held.getNowait(); task; task = await held.getNowait()) taken.push(task);
+      return taken;
+    });
+    expect(order.map(({ id, attempt }) => [id, attempt])).toEqual([[long?.id, 2], ...short.map(({ id }) => [id, 1])]);
+    await Promise.all(order.map((task) => task.complete()));
+  });
+
+  test('at most once means at most once, also for what waits in a window while its worker dies', async () => {
+    const { client, name, queue } = aQueue();
+    await aWarmWorker(await aGroup(client, { queue: name, count: 2 }), queue);
+    const file = path.join(aFolder(), 'marks');
+    const puts = [];
+    for (let id = 0; id < 1500; id++) {
+      puts.push(queue.put('mark', { file, id, kills: id % 300 === 299 }, { atMostOnce: true }));
+    }
+    const outcomes = await Promise.allSettled((await Promise.all(puts)).map((handle) => handle.result()));
+    const marks = readFileSync(file, 'utf8').trimEnd().split('\n').map(Number);
+    expect(new Set(marks).size).toBe(marks.length);
+    // Every task has run, or its worker was lost while it ran: nobody was blamed that had not begun.
+    outcomes.forEach((outcome, id) => {
+      if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(WorkerLostError);
+      expect(marks).toContain(id);
+    });
+  });
+});
+
+/** Runs short tasks until the worker keeps a window of them. */
+async function aWarmWorker(_group: WorkerGroup, queue: { run(name: string, input?: unknown): Promise<unknown> }) {
+  for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
+}
+
+function whys({ history }: TaskRecord): string[] {
+  return history.map(({ why }) => why);
+}

@@ -1,0 +1,277 @@
+/** Leases, time and silence: who counts as alive, who has lost what he held. Every test waits for a few lease timeouts. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Client, type LeasedTask, LeaseLostError } from 'quartermaster';
+import { connectionOf } from '#qm/proxy/client.js';
+import { aClient, aFolder, aGate, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
+
+/** ms; the tests block threads for three of them. */
+const LEASE = 300;
+const options = { queue: { leaseTimeout: LEASE } };
+
+async function aQueue(place: Place) {
+  const rig = await aRig(place, options);
+  const { client } = rig;
+  const name = fresh('queue');
+  return { rig, client, name, queue: client.tasks(name), started: client.queue<Started>(fresh('started')) };
+}
+
+describe('a worker that is busy', () => {
+  test.each(['socket', 'process'] as const)(
+    'W7 a thread blocked for three leases is not dead: its task runs once (%s)',
+    async (place) => {
+      const { client, name, queue } = await aQueue(place);
+      const group = await aGroup(client, { queue: name, count: 1 });
+      group.on('workerLost', () => expect.unreachable('it was busy'));
+      const pid = await queue.run('pid');
+      await beating(client, name);
+      const handle = await queue.put('block', { ms: 3 * LEASE });
+      expect(await handle.result()).toBe(1);
+      expect(await handle.record()).toMatchObject({ attempt: 1, pid });
+      expect((await handle.record()).history).toHaveLength(3);
+      expect(await queue.run('pid')).toBe(pid);
+    },
+  );
+
+  test.each([
+    ['what its thread has seen', 100],
+    ['what its thread has not even read', 30_000],
+  ])('W7 its un-started window is given back meanwhile: %s', async (_, bytes) => {
+    const { rig, client, name, queue, started } = await aQueue('process');
+    await aGroup(client, { queue: name, count: 1 });
+    // Short tasks make it keep a window.
+    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
+    await beating(client, name);
+    const gate = aGate();
+    const puts = [queue.put('spinUntil', { started, file: gate.file })];
+    for (let i = 0; i < 40; i++) puts.push(queue.put('echo', 'x'.repeat(bytes)));
+    const [long, ...short] = await Promise.all(puts);
+    await started.get();
+    const { leased } = await queue.dict.counts();
+    expect(leased).toBeGreaterThan(1);
+    // Somebody else has time for them.
+    const helper = await aClient(rig);
+    const order: string[] = [];
+    for (let i = 0; i < short.length; i++) {
+      const task = await helper.tasks(name).get();
+      order.push(task.id);
+      await task.complete();
+    }
+    // Those that were in nobody's window came first.
+    expect(order.toSorted()).toEqual(short.map(({ id }) => id).toSorted());
+    expect(await long?.state()).toBe('leased');
+    gate.open();
+    expect(await long?.result()).toBe(1);
+    for (const handle of short) expect(await handle.record()).toMatchObject({ state: 'succeeded', attempt: 1 });
+    expect(await queue.run('echo', 'the worker goes on')).toBe('the worker goes on');
+  });
+
+  test('what is cancelled while it waits in a window never runs', async () => {
+    const { client, name, queue, started } = await aQueue('process');
+    await aGroup(client, { queue: name, count: 1 });
+    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
+    const go = client.queue();
+    const file = path.join(aFolder(), 'marks');
+    const puts = [queue.put('meet', { started, go })];
+    for (let id = 0; id < 20; id++) puts.push(queue.put('mark', { file, id }));
+    const [long, ...short] = await Promise.all(puts);
+    await started.get();
+    expect((await queue.dict.counts()).leased).toBeGreaterThan(2);
+    for (const handle of short.slice(0, 10)) expect(await handle.cancel()).toBe(true);
+    await go.put(1);
+    await long?.result();
+    await Promise.all(short.slice(10).map((handle) => handle.result()));
+    expect(readFileSync(file, 'utf8').trim().split('\n').map(Number)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  });
+
+  test('W7 work() in a process of one’s own beats as well while a handler blocks it', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    working(await aClient(rig), name, {
+      block(ms: number, { attempt }) {
+        blockThread(ms);
+        return attempt;
+      },
+    });
+    await beating(rig.client, name);
+    const handle = await queue.put('block', 3 * LEASE);
+    expect(await handle.result()).toBe(1);
+    expect((await handle.record()).history).toHaveLength(3);
+  });
+
+  test('W7 a worker in the manager’s own process may block both', async () => {
+    const { rig, name, queue } = await aQueue('embedded');
+    working(await aClient(rig), name, {
+      block(ms: number, { attempt }) {
+        blockThread(ms);
+        return attempt;
+      },
+    });
+    const handle = await queue.put('block', 3 * LEASE);
+    expect(await handle.result()).toBe(1);
+    expect((await handle.record()).history).toHaveLength(3);
+  });
+});
+
+test('a manager that was itself blocked has heard nobody, and takes nothing away for it', async () => {
+  const { rig, client, name, queue, started } = await aQueue('socket');
+  const group = await aGroup(client, { queue: name, count: 1 });
+  group.on('workerLost', () => expect.unreachable('it was the manager that was silent'));
+  const go = client.queue();
+  const handle = await queue.put('meet', { started, go, output: 'done' });
+  await started.get();
+  const remote = (await aClient(rig)).tasks(name);
+  const other = await queue.put('x');
+  const task = await remote.get();
+  blockThread(3 * LEASE);
+  await task.complete('kept');
+  await go.put(1);
+  expect([await handle.result(), await other.result()]).toEqual(['done', 'kept']);
+  expect(await handle.record()).toMatchObject({ attempt: 1 });
+});
+
+describe('a remote client that falls silent', () => {
+  test('Q9 its lease ends: late calls are refused, its signal has fired, another one has the task', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const silent = (await aClient(rig)).tasks(name);
+    const puts = ['complete', 'fail', 'extend', 'release'].map((late) => queue.put(late));
+    const handles = await Promise.all(puts);
+    const tasks: LeasedTask[] = [];
+    for (let i = 0; i < handles.length; i++) tasks.push(await silent.get());
+    const signals = tasks.map(({ signal }) => signal);
+    blockThread(3 * LEASE);
+    const [first, second, third, fourth] = tasks as [LeasedTask, LeasedTask, LeasedTask, LeasedTask];
+    const late = [first.complete('late'), second.fail(new Error('late')), third.extend(1000), fourth.release()];
+    for (const call of late) await expect(call).rejects.toThrow(LeaseLostError);
+    for (const signal of signals) {
+      expect(signal.aborted).toBe(true);
+      expect(signal.reason).toBeInstanceOf(LeaseLostError);
+    }
+    const other = (await aClient(rig)).tasks(name);
+    for (const { id, token } of tasks) {
+      const again = await other.get();
+      expect([again.id, again.attempt]).toEqual([id, 2]);
+      expect(again.token).toBeGreaterThan(token);
+      await again.complete('in time');
+      expect(await queue.handle(id).result()).toBe('in time');
+    }
+    // Refused for good, also when the task has ended.
+    await expect(first.complete('late')).rejects.toThrow(LeaseLostError);
+    expect(await handles[0]?.result()).toBe('in time');
+  });
+
+  test('Q9 the signal fires without a call', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const silent = (await aClient(rig)).tasks(name);
+    await queue.put('x');
+    const { signal } = await silent.get();
+    blockThread(3 * LEASE);
+    if (!signal.aborted) await once(signal, 'abort');
+    expect(signal.reason).toBeInstanceOf(LeaseLostError);
+  });
+
+  test('extend keeps a lease through the silence, and no longer', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const silent = (await aClient(rig)).tasks(name);
+    const handles = [await queue.put('x'), await queue.put('x')];
+    const [long, short] = [await silent.get(), await silent.get()];
+    await Promise.all([long.extend(60_000), short.extend(1)]);
+    blockThread(3 * LEASE);
+    await long.complete('kept');
+    await expect(short.complete('late')).rejects.toThrow(LeaseLostError);
+    expect(await handles[0]?.result()).toBe('kept');
+    expect(await handles[1]?.state()).toBe('ready');
+  });
+
+  test('at most once: it fails, and says that its worker was silent', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const silent = (await aClient(rig, 'the silent one')).tasks(name);
+    const handle = await queue.put('x', undefined, { atMostOnce: true });
+    await silent.get();
+    blockThread(3 * LEASE);
+    await expect(handle.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', pid: process.pid });
+    await expect(handle.result()).rejects.toThrow(/the silent one.*silent for more than 300 ms/);
+  });
+
+  test('a client that only waits keeps its leases, however long', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const holder = (await aClient(rig)).tasks(name);
+    const handle = await queue.put('x');
+    const task = await holder.get();
+    const other = (await aClient(rig)).tasks(name);
+    await expect(other.get({ timeout: 4 * LEASE })).rejects.toThrow('longer than');
+    await task.complete('held');
+    expect(await handle.result()).toBe('held');
+  });
+});
+
+describe('a connection that breaks', () => {
+  test('leases from before are stale: signals fire, late calls are refused, the client goes on', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const client = await aClient(rig);
+    const proxy = client.tasks(name);
+    const handle = await queue.put('x');
+    const task = await proxy.get();
+    const { session } = client;
+    const reconnected = once(client, 'reconnected');
+    client[connectionOf].link.transport.destroy();
+    await reconnected;
+    expect(client.session).not.toBe(session);
+    expect(task.signal.aborted).toBe(true);
+    for (const late of [() => task.complete('late'), () => task.fail(new Error('late')), () => task.extend(9)]) {
+      await expect(late()).rejects.toThrow(LeaseLostError);
+    }
+    const again = await proxy.get();
+    expect([again.id, again.attempt, again.token > task.token]).toEqual([handle.id, 2, true]);
+    await again.complete('in time');
+    expect(await handle.result()).toBe('in time');
+  });
+
+  test('the loop of work() goes on over the new connection, and its helper with it', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const client = await aClient(rig);
+    working(client, name, {
+      echo: (input) => input,
+      block(ms: number, { attempt }) {
+        blockThread(ms);
+        return attempt;
+      },
+    });
+    expect(await queue.run('echo', 1)).toBe(1);
+    const reconnected = once(client, 'reconnected');
+    client[connectionOf].link.transport.destroy();
+    await reconnected;
+    expect(await queue.run('echo', 2)).toBe(2);
+    await beating(rig.client, name);
+    expect(await queue.run('block', 3 * LEASE)).toBe(1);
+  });
+
+  test('who waits for a result hears that the connection was lost, and can ask again', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const client = await aClient(rig);
+    const handle = await client.tasks(name).put('x');
+    const waiting = expect(handle.result()).rejects.toMatchObject({ code: 'QM_CONNECTION_LOST' });
+    const reconnected = once(client, 'reconnected');
+    client[connectionOf].link.transport.destroy();
+    await Promise.all([waiting, reconnected]);
+    const result = handle.result();
+    await (await queue.get()).complete('after all');
+    expect(await result).toBe('after all');
+  });
+});
+
+/** Blocks this thread for so long (ms): nothing is read, nothing beats. */
+function blockThread(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Waits until the queue's workers, which have nothing to say, are heard all the same: their helper threads are there. */
+async function beating(client: Client, queue: string): Promise<void> {
+  const before = performance.now();
+  for (;;) {
+    const workers = (await client.inspect.workers()).filter((worker) => worker.queue === queue);
+    const now = performance.now();
+    if (workers.length > 0 && workers.every(({ lastHeardMs }) => now - lastHeardMs > before + LEASE / 5)) return;
+  }
+}
