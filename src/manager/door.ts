@@ -62,6 +62,8 @@ export class Door {
       full: () => this.#entrances.size > this.#options.connections,
     });
     this.#entrances.add(entrance);
+    // The listener may keep the process alive; who has connected does not.
+    transport.unref();
     this.#watchSilence();
   }
 

@@ -1,10 +1,11 @@
 /**
  * A manager embedded in this process. `startManager()` runs the same in a process of its own.
  */
+import { ManagerGoneError } from '../errors.ts';
 import type { Address, ManagerOptions } from '../options.ts';
 import { DEFAULT_FRAME_LIMIT } from '../protocol/messages.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
-import { Client, type Reach } from '../proxy/client.ts';
+import { Client, connectionOf, type Reach } from '../proxy/client.ts';
 import { removeConnectionFile, writeConnectionFile } from '../transport/connection-file.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 import { connectionFileFor, privateDirectory, type PrivateDirectory } from '../transport/platform.ts';
@@ -154,7 +155,11 @@ export class Manager implements AsyncDisposable {
     await this.#listener?.close();
     this.#core.close();
     this.#door.close();
-    for (const client of this.#clients) await client.close();
+    const gone = new ManagerGoneError('the manager has been closed');
+    for (const client of this.#clients) {
+      client[connectionOf].close(gone);
+      await client.close();
+    }
     this.#removeFiles();
     process.off('exit', this.#cleanUp);
   }

@@ -403,7 +403,8 @@ export class Connection extends EventEmitter {
     for (const pending of calls)
       pending.failed(pending.givenUp === undefined ? reason : (pending.givenUp.reason as Error));
     for (const listener of listeners) listener.sessionEnded?.(reason);
-    this.emit(this.#closed ? 'closed' : 'reconnected');
+    if (this.#closed) this.emit('closed', reason);
+    else this.emit('reconnected');
   }
 
   #fall(reason: Error): void {

@@ -20,8 +20,9 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
   #settled: Settled | undefined;
   /** The outcome comes by itself, because this client put the task. */
   #coming: boolean;
-  #waiters: ((settled: Settled) => void)[] | undefined;
-  #asked: Promise<Settled> | undefined;
+  #waiters: Set<(settled: Settled) => void> | undefined;
+  /** The question for it, where it does not come by itself. */
+  #asking: { stop(): void } | undefined;
 
   constructor(calls: TaskCalls, id: string, coming: boolean) {
     this.#calls = calls;
@@ -75,40 +76,51 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     if (waiters !== undefined) for (const waiter of waiters) waiter({ ok: false, error });
   }
 
+  /** Keeps the process alive until the outcome is there, or the waiting has ended otherwise. */
   #wait(options: WaitOptions | undefined): Promise<Settled> {
-    const outcome = this.#coming ? this.#comes() : (this.#asked ??= this.#ask());
-    if (options?.signal === undefined && options?.timeout === undefined) return outcome;
-    return new Promise((resolve, reject) => {
-      const end = watchWait(options, `the result of task '${this.id}'`, reject);
-      void outcome.then(resolve, reject).finally(end);
-    });
-  }
-
-  #comes(): Promise<Settled> {
     const { connection } = this.#calls;
-    return new Promise((resolve) => {
-      connection.hold();
-      (this.#waiters ??= []).push((settled) => {
+    const waiters = (this.#waiters ??= new Set());
+    return new Promise((resolve, reject) => {
+      const waiter = (settled: Settled): void => {
+        endWatch();
         connection.letGo();
         resolve(settled);
+      };
+      const endWatch = watchWait(options, `the result of task '${this.id}'`, (reason) => {
+        waiters.delete(waiter);
+        connection.letGo();
+        if (waiters.size === 0) this.#stopAsking();
+        reject(reason);
       });
+      connection.hold();
+      waiters.add(waiter);
+      if (!this.#coming) this.#ask();
     });
   }
 
-  async #ask(): Promise<Settled> {
-    try {
-      const answer = await this.#calls.call('outcome', [this.id]);
-      const [outcome, value] = answer as readonly [Item, Item];
-      const settled: Settled =
-        outcome === Outcome.succeeded
-          ? { ok: true, output: this.#calls.unpack(value) }
-          : { ok: false, error: errorFrom(value, this.#calls.connection.codec) };
-      this.#settled = settled;
-      return settled;
-    } catch (error) {
-      this.#asked = undefined;
-      return { ok: false, error: error as Error };
-    }
+  #ask(): void {
+    if (this.#asking !== undefined) return;
+    const asking = this.#calls.follow('outcome', [this.id], () => {});
+    this.#asking = asking;
+    asking.done.then(
+      (answer) => {
+        const [outcome, value] = answer as readonly [Item, Item];
+        this.settle(
+          outcome === Outcome.succeeded
+            ? { ok: true, output: this.#calls.unpack(value) }
+            : { ok: false, error: errorFrom(value, this.#calls.connection.codec) },
+        );
+      },
+      (error: Error) => {
+        this.#asking = undefined;
+        this.interrupted(error);
+      },
+    );
+  }
+
+  #stopAsking(): void {
+    this.#asking?.stop();
+    this.#asking = undefined;
   }
 }
 

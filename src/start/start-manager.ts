@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import { rmSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { resolve as resolvePath } from 'node:path';
+import { dirname, resolve as resolvePath } from 'node:path';
 import { ManagerGoneError } from '../errors.ts';
 import type { ManagerOrders, ManagerReport, ManagerShutdown } from '../manager/process.ts';
 import type { ManagerOptions } from '../options.ts';
@@ -40,6 +41,10 @@ export async function startManager(options: ManagerOptions & { detached?: boolea
   const report = await firstReport(child, pipe);
   if ('error' in report) throw startError(report);
   const client = await connectTo(report.address, key, {});
+  if (!detached && options.address === undefined) {
+    // A manager that was killed could not remove its private directory.
+    child.once('exit', () => rmSync(dirname(report.connectionFile), { recursive: true, force: true }));
+  }
   child.unref();
   pipe.unref();
   if (detached) pipe.destroy();

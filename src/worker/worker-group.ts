@@ -8,7 +8,7 @@ import { EventEmitter } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { BrokenPoolError } from '../errors.ts';
+import { BrokenPoolError, ManagerGoneError } from '../errors.ts';
 import { methods } from '../protocol/messages.ts';
 import { type Client, connectionOf, reach } from '../proxy/client.ts';
 import type { Connection } from '../proxy/connection.ts';
@@ -72,6 +72,10 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   #replacements: number[] = [];
   #closing: Promise<void> | undefined;
   readonly #cleanUp = (): void => this.#killAll();
+  /** Its workers have nobody left to work for; one that is busy would not even notice. */
+  readonly #endAll = (reason: unknown): void => {
+    if (reason instanceof ManagerGoneError) this.#killAll();
+  };
   /** The manager has lost the worker, or has not heard it for too long. */
   readonly #endSilent = (ticket: unknown): void => this.#children.get(String(ticket))?.kill();
   /** The new session of the group knows nothing of its workers yet. */
@@ -92,6 +96,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     this.#count = count;
     connection.on('manager:workerSilent', this.#endSilent);
     connection.on('reconnected', this.#vouchAgain);
+    connection.on('closed', this.#endAll);
     process.once('exit', this.#cleanUp);
   }
 
@@ -142,6 +147,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     );
     this.#connection.off('manager:workerSilent', this.#endSilent);
     this.#connection.off('reconnected', this.#vouchAgain);
+    this.#connection.off('closed', this.#endAll);
     process.off('exit', this.#cleanUp);
   }
 
@@ -198,7 +204,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   #spawnIn(ms: number): void {
     const restart = setTimeout(() => {
       this.#restarts.delete(restart);
-      this.#spawn();
+      if (!this.#connection.closed) this.#spawn();
     }, ms).unref();
     this.#restarts.add(restart);
   }
