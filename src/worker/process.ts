@@ -42,14 +42,10 @@ async function run(orders: WorkerOrders): Promise<void> {
   try {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
     const { address, authKey, name } = orders;
-    [client, tasks] = await Promise.all([
-      connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker).then((connected) => {
-        // Its helper watches over a module that loads for ever as well.
-        connected.tasks(orders.queue)[taker].prepare();
-        return connected;
-      }),
-      loadTasks(orders.tasks),
-    ]);
+    client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
+    // From here on the helper watches over the process, also while it loads its module.
+    client.tasks(orders.queue)[taker].prepare();
+    tasks = await loadTasks(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
     report({ failed: described(error) });
