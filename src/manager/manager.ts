@@ -44,6 +44,7 @@ export class Manager implements AsyncDisposable {
   readonly #medium: Medium;
   readonly #door: Door;
   readonly #clients = new Set<Client>();
+  #listening: Promise<{ address: Address; connectionFile: string }> | undefined;
   #listener: Listener | undefined;
   #directory: PrivateDirectory | undefined;
   #connectionFile: string | undefined;
@@ -90,26 +91,16 @@ export class Manager implements AsyncDisposable {
     address: Address | undefined = this.#options.address,
   ): Promise<{ address: Address; connectionFile: string }> {
     if (this.#closing !== undefined) throw new Error('the manager has been closed');
-    if (this.#listener !== undefined) throw new Error(`the manager listens at ${this.#listener.address} already`);
-    const directory =
-      address === undefined || connectionFileFor(address) === undefined ? privateDirectory() : undefined;
-    this.#directory = directory;
-    const at = address ?? (directory as PrivateDirectory).address;
-    process.once('exit', this.#cleanUp);
+    if (this.#listening !== undefined) {
+      throw new Error(
+        `the manager listens ${this.#listener === undefined ? '' : `at ${this.#listener.address} `}already`,
+      );
+    }
+    this.#listening = this.#listen(address);
     try {
-      const maxConnections = (this.#options.limits?.connections ?? 10_000) + SPARE_CONNECTIONS;
-      this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), {
-        maxConnections,
-      });
-      const file = directory?.connectionFile ?? connectionFileFor(at);
-      if (file === undefined) throw new TypeError(`there is no place for a connection file beside ${at}`);
-      writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
-      this.#connectionFile = file;
-      return { address: at, connectionFile: file };
+      return await this.#listening;
     } catch (error) {
-      await this.#listener?.close();
-      this.#listener = undefined;
-      this.#removeFiles();
+      this.#listening = undefined;
       throw error;
     }
   }
@@ -141,17 +132,44 @@ export class Manager implements AsyncDisposable {
     return this.#core;
   }
 
+  async #listen(address: Address | undefined): Promise<{ address: Address; connectionFile: string }> {
+    const directory =
+      address === undefined || connectionFileFor(address) === undefined ? privateDirectory() : undefined;
+    this.#directory = directory;
+    const at = address ?? (directory as PrivateDirectory).address;
+    process.once('exit', this.#cleanUp);
+    try {
+      const maxConnections = (this.#options.limits?.connections ?? 10_000) + SPARE_CONNECTIONS;
+      this.#listener = await this.#medium.listen(at, (transport) => this.#door.admit(transport, at), {
+        maxConnections,
+      });
+      const file = directory?.connectionFile ?? connectionFileFor(at);
+      if (file === undefined) throw new TypeError(`there is no place for a connection file beside ${at}`);
+      writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
+      this.#connectionFile = file;
+      return { address: at, connectionFile: file };
+    } catch (error) {
+      await this.#listener?.close();
+      this.#listener = undefined;
+      this.#removeFiles();
+      process.off('exit', this.#cleanUp);
+      throw error;
+    }
+  }
+
   /** For workers that a client of this process spawns: they hold nothing open by it. */
   async #reach(): Promise<Reach> {
-    if (this.#listener === undefined) {
+    if (this.#listening === undefined) {
       await this.listen();
-      (this.#listener as Listener | undefined)?.unref();
+      this.#listener?.unref();
     }
-    return { address: (this.#listener as unknown as Listener).address, authKey: this.#authKey };
+    const { address } = await (this.#listening as Promise<{ address: Address }>);
+    return { address, authKey: this.#authKey };
   }
 
   async #close({ drain, timeout }: { drain?: boolean; timeout?: number }): Promise<void> {
     if (drain === true) await this.#core.drained(timeout);
+    await this.#listening?.catch(() => {});
     await this.#listener?.close();
     this.#core.close();
     this.#door.close();

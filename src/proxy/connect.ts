@@ -10,7 +10,7 @@ import { nodeIpc } from '../transport/node-ipc.ts';
 export interface ConnectOptions {
   /** Needed with an address; a connection file has it. */
   authKey?: string | Uint8Array | undefined;
-  /** How this client is called in records and inspections. Default: host and pid. */
+  /** How this client is called in records and inspections: up to 200 characters. Default: host and pid. */
   name?: string | undefined;
   /** Whether to come back after a lost connection to a manager that still lives. Default true. */
   reconnect?: boolean | undefined;
@@ -32,6 +32,7 @@ export interface WorkerIdentity {
  */
 export async function connect(target?: string, options: ConnectOptions = {}): Promise<Client> {
   const { address, authKey } = resolve(target, options);
+  checkName(options.name);
   return connectTo(address, authKey, options);
 }
 
@@ -50,6 +51,15 @@ export async function connectTo(
   const connection = new Connection(address, await go(), reconnect ? go : undefined);
   const reach = (): Promise<Reach> => Promise.resolve({ address, authKey });
   return new Client({ connection, authKey, reach, parentPipe: worker?.parentPipe });
+}
+
+/** The name crosses in a frame of the handshake, which is small. */
+function checkName(name: string | undefined): void {
+  if (name === undefined) return;
+  if (typeof name !== 'string') throw new TypeError(`the name of a client must be a string, not a ${typeof name}`);
+  if (name.length > 200) {
+    throw new RangeError(`the name of a client has at most 200 characters; this one has ${name.length}`);
+  }
 }
 
 function resolve(target: string | undefined, options: ConnectOptions): { address: string; authKey: Buffer } {

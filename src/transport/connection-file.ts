@@ -36,6 +36,7 @@ const NO_FOLLOW: number = constants.O_NOFOLLOW ?? 0;
 /** Writes the file at one stroke: a reader finds the old one, the new one or none, and never with another mode. */
 export function writeConnectionFile(path: string, info: ConnectionInfo): void {
   assertTrustedDirectory(dirname(path));
+  assertReplaceable(path);
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   const file = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
   try {
@@ -50,6 +51,17 @@ export function writeConnectionFile(path: string, info: ConnectionInfo): void {
   } catch (error) {
     unlinkSync(temporary);
     throw error;
+  }
+}
+
+/** Beside an address that a user chose there may be a file of his own that only has the name. */
+function assertReplaceable(path: string): void {
+  try {
+    readConnectionFile(path);
+  } catch (error) {
+    if (codeOf(error) !== 'EINVAL') return;
+    const why = `${quoted(path)} exists and is not a connection file; remove it or choose another address`;
+    throw systemError('EEXIST', why, error);
   }
 }
 
