@@ -11,6 +11,7 @@ import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { type Answer, Call, PARKED } from './call.ts';
+import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
 import { Lock } from './objects/lock.ts';
@@ -59,8 +60,8 @@ export class Session {
   /** The helper's link, while there is one. */
   helper: Link | undefined;
   ended = false;
-  #done = new Run(ToClient.DONE);
-  #accepted = new Run(ToClient.ACCEPTED);
+  #done = new Coalesced(ToClient.DONE);
+  #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
   #paused = false;
 
@@ -432,44 +433,5 @@ async function answerLater(call: Call, invoke: () => Answer | Promise<Answer>): 
     if (answer !== PARKED) call.answer(answer);
   } catch (error) {
     call.fail(error);
-  }
-}
-
-/** Answers that follow each other (calls counting up, and numbers with them) share one frame while it is unsent. */
-class Run {
-  readonly #kind: number;
-  #generation = -1;
-  #end = -1;
-  #countAt = 0;
-  #next = 0;
-  #nextNumber = 0;
-  #count = 0;
-
-  constructor(kind: number) {
-    this.#kind = kind;
-  }
-
-  add(link: Link, call: number, number: number): void {
-    const { writer } = link;
-    if (
-      writer.length === this.#end &&
-      writer.generation === this.#generation &&
-      call === this.#next &&
-      (number === 0 || number === this.#nextNumber)
-    ) {
-      writer.patchU32(++this.#count, this.#countAt);
-    } else {
-      const start = link.begin(this.#kind);
-      writer.u32(call);
-      this.#countAt = writer.length;
-      writer.u32(1);
-      if (number !== 0) writer.u48(number);
-      this.#count = 1;
-      this.#generation = writer.generation;
-      link.end(start);
-      this.#end = writer.length;
-    }
-    this.#next = call + 1;
-    this.#nextNumber = number + 1;
   }
 }

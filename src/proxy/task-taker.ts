@@ -141,7 +141,9 @@ export class TaskTaker {
       this.#arrived(readTask(this, reader));
     } else if (kind === ToClient.LOST) {
       const lease = reader.u48();
-      this.#running.get(lease)?.lose(errorFrom(reader.item(), this.connection.codec));
+      const error = errorFrom(reader.item(), this.connection.codec);
+      this.#running.get(lease)?.lose(error);
+      for (const task of this.#window) if (task.lease === lease) task.lose(error);
     }
   }
 
