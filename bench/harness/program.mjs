@@ -134,7 +134,7 @@ async function sayWhatIsLeft(name, folder) {
  */
 function endAll(folder, child) {
   const lives = child.pid !== undefined && child.exitCode === null && child.signalCode === null;
-  if (lives) kill(-(/** @type {number} */ (child.pid))); // its process group
+  if (lives) kill(-child.pid); // its process group
   for (const pid of processesOf(folder)) kill(pid);
   rmSync(folder, { recursive: true, force: true });
 }

@@ -76,7 +76,7 @@ export class Stream<T> implements AsyncIterable<T> {
       }
     } catch (error) {
       this.#exhausted = true;
-      this.#add(Promise.reject(error as Error));
+      this.#add(Promise.reject(error));
     }
   }
 

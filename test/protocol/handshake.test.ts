@@ -100,10 +100,10 @@ describe('S1 a wrong key', () => {
     const { address, connect: enter } = await listening();
     const timers: number[] = [];
     const original = globalThis.setTimeout;
-    const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation(((run: () => void, ms = 0) => {
+    const spy = vi.spyOn(globalThis, 'setTimeout').mockImplementation((run: () => void, ms = 0) => {
       if (ms <= 1000) timers.push(ms); // longer ones are deadlines
       return original(run, ms <= 1000 ? 0 : ms);
-    }) as typeof setTimeout);
+    });
     onTestFinished(() => spy.mockRestore());
     const delays: (number | undefined)[] = [];
     for (let i = 0; i < 13; i++) {

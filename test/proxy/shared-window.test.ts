@@ -12,11 +12,11 @@ function both(count = 0): { main: SharedWindow; helper: SharedWindow } {
 test('what has not been started can be taken back, read or not, once', () => {
   const { main, helper } = both();
   for (const lease of [1, 2, 3, 4]) expect(main.add(lease)).toBe(true);
-  expect(main.start()).toBe(true);
+  expect(main.start(0)).toBe(true);
   expect(helper.takeBack([1, 2, 4, 7, 8])).toEqual([2, 4, 7, 8]);
   main.add(7);
   main.add(9);
-  expect([main.start(), main.start(), main.start(), main.start(), main.start()]).toEqual([
+  expect([main.start(0), main.start(0), main.start(0), main.start(0), main.start(0)]).toEqual([
     false, // 2
     true, // 3
     false, // 4
@@ -29,7 +29,7 @@ test('it has so many slots, and then says so', () => {
   const { main, helper } = both();
   for (let lease = 1; lease <= 512; lease++) expect(main.add(lease)).toBe(true);
   expect(main.add(513)).toBe(false);
-  expect(main.start()).toBe(true);
+  expect(main.start(0)).toBe(true);
   expect(main.add(513)).toBe(true);
   expect(helper.takeBack([1, 2, 513])).toEqual([2, 513]);
 });
@@ -60,7 +60,7 @@ test.each([0, 2 ** 31 - 20, -20])(
         };
         const start = (): void => {
           const lease = waiting.shift();
-          if (lease !== undefined && main.start()) {
+          if (lease !== undefined && main.start(0)) {
             started.push(lease);
             open.delete(lease);
           }

@@ -129,7 +129,6 @@ describe.each(places)('%s', (place) => {
           throw Object.assign(new TypeError('boom', { cause: new Error('deep') }), { code: 'E_BOOM', extra: [1] });
         },
         text() {
-          // oxlint-disable-next-line only-throw-error -- handlers do such things
           throw 'only text';
         },
       });

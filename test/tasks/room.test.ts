@@ -123,7 +123,7 @@ describe.each(places)('%s', (place) => {
     const { queue } = await aQueue({ maxSize: 1 });
     const leaving = await rig().another();
     const first = await queue.put('x', 'first', { atMostOnce: true });
-    await take(leaving.tasks(queue.name as string));
+    await take(leaving.tasks(queue.name));
     await queue.put('x', 'dependent', { after: [first] });
     const waiting = queue.put('x', 'next');
     await queue.dict.size();

@@ -27,7 +27,7 @@ describe.each(places)('%s', (place) => {
     const third = await aClient(rig());
     const served: number[] = [];
     const waits: Promise<unknown>[] = [];
-    for (const [i, taker] of [queue, elsewhere, third.tasks(queue.name as string)].entries()) {
+    for (const [i, taker] of [queue, elsewhere, third.tasks(queue.name)].entries()) {
       const wait = taker.get().then((task) => {
         served.push(i);
         return task.complete();
@@ -61,7 +61,7 @@ describe.each(places)('%s', (place) => {
 
   test('Q3 a get that is cancelled at the moment of delivery: the task goes to the next', async () => {
     const { queue, elsewhere } = await aQueue();
-    const third = (await aClient(rig())).tasks(queue.name as string);
+    const third = (await aClient(rig())).tasks(queue.name);
     // While this client also runs a task, nothing else would make it look at what came too late.
     await queue.put('long');
     const long = await take(elsewhere);
@@ -250,7 +250,7 @@ describe.each(places)('%s', (place) => {
         await take(elsewhere),
         await take(elsewhere),
       ] as const;
-      const lost = await take(ending.tasks(queue.name as string));
+      const lost = await take(ending.tasks(queue.name));
       await queue.withLock(async (held) => {
         await a.complete();
         await b.fail(new Error('b'));
@@ -270,7 +270,7 @@ describe.each(places)('%s', (place) => {
     const { queue, elsewhere } = await aQueue();
     await queue.put('x', 'one');
     const leaving = await rig().another();
-    const task = await take(leaving.tasks(queue.name as string));
+    const task = await take(leaving.tasks(queue.name));
     const { signal } = task;
     await leaving.close();
     expect(signal.aborted).toBe(true);

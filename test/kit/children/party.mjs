@@ -7,6 +7,7 @@ const say = (said) => process.send({ said });
 const builtIn = ['dict', 'queue', 'lock', 'counter', 'value', 'tasks'];
 const open = (typeId, name) => (builtIn.includes(typeId) ? client[typeId](name) : client.object(typeId, [], name));
 
+// oxlint-disable-next-line typescript/no-misused-promises -- it catches all that it throws
 process.on('message', async ({ id, source, args }) => {
   try {
     // oxlint-disable-next-line typescript/no-implied-eval -- the source is the test's own
