@@ -76,14 +76,6 @@ describe('D3 the parent is killed while its workers never let their threads go',
   });
 });
 
-test('D3 the parent is killed while its workers load a module that never ends', async () => {
-  const parent = start('parent.mjs', 'process', 'loads-for-ever.mjs');
-  const { pids } = JSON.parse((await line(parent)).split('\n')[0] as string) as { pids: number[] };
-  parent.kill('SIGKILL');
-  await once(parent, 'exit');
-  await Promise.all(pids.map(gone));
-});
-
 describe('M1 the manager is killed', () => {
   test('every pending promise of every kind rejects with ManagerGoneError, and so does every later call', async () => {
     const { client, another, close } = await aRig('process');
