@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, type WorkerGroup } from 'quartermaster';
-import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
+import { aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
 
 describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
   const rig = sharedRig(place);
