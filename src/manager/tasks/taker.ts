@@ -69,11 +69,12 @@ export class Taker implements Holder {
     const link = this.session.helper;
     if (link === undefined || this.recalled) return;
     this.recalled = true;
-    const [, ...behind] = this.leases.keys();
+    // All of them: the helper tells what has been started, and takes what its main thread has not read up to the last.
+    const leases = [...this.leases.keys()];
     const start = link.begin(ToClient.RECALL);
     link.writer.u32(this.handle);
-    link.writer.u32(behind.length);
-    for (const lease of behind) link.writer.u48(lease);
+    link.writer.u32(leases.length);
+    for (const lease of leases) link.writer.u48(lease);
     link.end(start);
   }
 }
