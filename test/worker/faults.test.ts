@@ -1,8 +1,10 @@
 /** What a worker process can do to its task, and what then becomes of both. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, type WorkerGroup } from 'quartermaster';
-import { aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
+import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
 
 describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
   const rig = sharedRig(place);
@@ -167,6 +169,24 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
     });
     expect(order.map(({ id, attempt }) => [id, attempt])).toEqual([[long?.id, 2], ...short.map(({ id }) => [id, 1])]);
     await Promise.all(order.map((task) => task.complete()));
+  });
+
+  test('at most once means at most once, also for what waits in a window while its worker dies', async () => {
+    const { client, name, queue } = aQueue();
+    await aWarmWorker(await aGroup(client, { queue: name, count: 2 }), queue);
+    const file = path.join(aFolder(), 'marks');
+    const puts = [];
+    for (let id = 0; id < 1500; id++) {
+      puts.push(queue.put('mark', { file, id, kills: id % 300 === 299 }, { atMostOnce: true }));
+    }
+    const outcomes = await Promise.allSettled((await Promise.all(puts)).map((handle) => handle.result()));
+    const marks = readFileSync(file, 'utf8').trimEnd().split('\n').map(Number);
+    expect(new Set(marks).size).toBe(marks.length);
+    // Every task has run, or its worker was lost while it ran: nobody was blamed that had not begun.
+    outcomes.forEach((outcome, id) => {
+      if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(WorkerLostError);
+      expect(marks).toContain(id);
+    });
   });
 });
 
