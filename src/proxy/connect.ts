@@ -14,7 +14,7 @@ export interface ConnectOptions {
   name?: string | undefined;
   /** Whether to come back after a lost connection to a manager that still lives. Default true. */
   reconnect?: boolean | undefined;
-  /** Ends the attempt. */
+  /** Ends the attempt to connect; afterwards it means nothing. */
   signal?: AbortSignal | undefined;
 }
 
@@ -44,11 +44,12 @@ export async function connectTo(
 ): Promise<Client> {
   const { signal, reconnect = true } = options;
   const name = options.name ?? `${hostname()}:${process.pid}`;
-  const go: Enter = async () => {
-    const transport = await nodeIpc.connect(address, { signal });
-    return enter(transport, address, authKey, { role: Role.client, name, claim: worker?.ticket });
+  const go: Enter = async (until) => {
+    const transport = await nodeIpc.connect(address, { signal: until });
+    return enter(transport, address, authKey, { role: Role.client, name, claim: worker?.ticket }, until);
   };
-  const connection = new Connection(address, await go(), reconnect ? go : undefined);
+  const entered = await go(signal ?? new AbortController().signal);
+  const connection = new Connection(address, entered, go, reconnect);
   const reach = (): Promise<Reach> => Promise.resolve({ address, authKey });
   return new Client({ connection, authKey, reach, parentPipe: worker?.parentPipe });
 }

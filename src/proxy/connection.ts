@@ -7,7 +7,14 @@
  * where it has gone, everything rejects with ManagerGoneError, for good.
  */
 import { EventEmitter } from 'node:events';
-import { ConnectionLostError, ManagerGoneError, ProtocolError, ProxyDisposedError } from '../errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  AuthenticationError,
+  ConnectionLostError,
+  ManagerGoneError,
+  ProtocolError,
+  ProxyDisposedError,
+} from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
@@ -18,8 +25,8 @@ import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
 import { type Pending, PendingCall } from './pending.ts';
 
-/** How to get (another) connection to the same manager. */
-export type Enter = () => Promise<{ link: Link; welcome: Welcome }>;
+/** How to get another connection to the same manager. Aborting ends the attempt, at whatever point it is. */
+export type Enter = (signal: AbortSignal) => Promise<{ link: Link; welcome: Welcome }>;
 
 /** What an object's handle stands for, so that it can be opened again. */
 export interface Opening {
@@ -46,6 +53,7 @@ export interface Grant {
 /** Attempts to reach a manager that does not say it has gone, each after a random part of twice the time before. */
 const RECONNECT_ATTEMPTS = 8;
 const RECONNECT_FIRST_DELAY = 20;
+const ANOTHER = '; another one lives at its address';
 
 export class Connection extends EventEmitter {
   readonly address: string;
@@ -56,6 +64,7 @@ export class Connection extends EventEmitter {
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
   readonly #enter: Enter | undefined;
+  readonly #comesBack: boolean;
   readonly #calls = new Numbered<Pending>();
   readonly #openings = new Map<number, Opening>();
   readonly #listeners = new Map<number, Listener>();
@@ -66,20 +75,32 @@ export class Connection extends EventEmitter {
   /** Why no call can be made (now). */
   #down: Error | undefined;
   #closed = false;
+  /** Calls of a lost connection, while it is not known what has become of the manager. */
+  #inDoubt: Pending[] = [];
+  #returning: { readonly over: Promise<void>; readonly giveUp: AbortController } | undefined;
 
-  /** `enter` is undefined where there is nothing to come back to: a manager in this process. */
-  constructor(address: string, entered: { link: Link; welcome: Welcome }, enter: Enter | undefined) {
+  /**
+   * `enter` is undefined where there is nothing to come back to: a manager in this process, whose end this is. Without
+   * `comesBack` the connection ends when it is lost.
+   */
+  constructor(address: string, entered: { link: Link; welcome: Welcome }, enter: Enter | undefined, comesBack = true) {
     super();
     this.address = address;
     this.link = entered.link;
     this.welcome = entered.welcome;
     this.#enter = enter;
+    this.#comesBack = comesBack;
     this.#start();
   }
 
   /** Nobody can call any more. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Resolves when the connection is there (again), or has ended for good. */
+  async returned(): Promise<void> {
+    await this.#returning?.over;
   }
 
   /** Opens an object: the frame leaves ahead of the first call on it. */
@@ -245,9 +266,9 @@ export class Connection extends EventEmitter {
   /** Ends the connection: outstanding calls reject, and nothing keeps the process alive. */
   close(reason: Error = new ConnectionLostError('the client has been closed')): void {
     if (this.#closed) return;
-    this.#closed = true;
     this.link.close();
     this.#fall(reason);
+    this.#returning?.giveUp.abort(reason);
   }
 
   #start(): void {
@@ -345,46 +366,53 @@ export class Connection extends EventEmitter {
   #lost(error: Error | undefined): void {
     if (this.#closed) return;
     const lost = new ConnectionLostError(`the connection to the manager at ${this.address} was lost`, { cause: error });
+    if (!this.#comesBack) return this.#fall(lost);
+    if (this.#enter === undefined) return this.#fall(this.#gone(''));
     this.#down = lost;
-    // Held while it is not known what has become of the manager: callers are about to hear of it.
-    const calls = [...this.#calls.values()];
+    this.#inDoubt = [...this.#calls.values()];
     this.#calls.clear();
-    void this.#reconnect().then(
-      () => this.#endSession(calls, lost),
-      (reason: Error) => {
-        this.#closed = true;
-        this.#down = reason;
-        this.#endSession(calls, reason);
-      },
-    );
+    const giveUp = new AbortController();
+    const over = this.#return(this.#enter, lost, giveUp.signal).finally(() => (this.#returning = undefined));
+    this.#returning = { over, giveUp };
   }
 
-  async #reconnect(): Promise<void> {
-    const gone = (why: string, cause?: unknown): ManagerGoneError =>
-      new ManagerGoneError(`the manager at ${this.address} (pid ${this.welcome.pid}) has gone${why}`, { cause });
-    if (this.#enter === undefined) throw gone('');
-    for (let attempt = 0; ; attempt++) {
+  #gone(why: string, cause?: unknown): ManagerGoneError {
+    return new ManagerGoneError(`the manager at ${this.address} (pid ${this.welcome.pid}) has gone${why}`, { cause });
+  }
+
+  /** Finds out whether the manager is still there, and goes on with it if it is. Never rejects. */
+  async #return(enter: Enter, lost: Error, signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; !this.#closed; attempt++) {
       try {
-        const entered = await this.#enter();
-        if (entered.welcome.epoch !== this.welcome.epoch) {
-          entered.link.close();
-          throw gone('; another one lives at its address');
-        }
-        this.link = entered.link;
-        this.welcome = entered.welcome;
-        return;
+        const entered = await enter(signal);
+        if (entered.welcome.epoch === this.welcome.epoch) return this.#goOn(entered, lost);
+        entered.link.close();
+        return this.#fall(this.#gone(ANOTHER));
       } catch (error) {
         const { code } = error as { code?: string };
-        if (error instanceof ManagerGoneError) throw error;
-        if (this.#closed || code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS)
-          throw gone('', error);
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * RECONNECT_FIRST_DELAY * 2 ** attempt));
+        if (error instanceof AuthenticationError || error instanceof ProtocolError) {
+          return this.#fall(this.#gone(ANOTHER, error));
+        }
+        if (code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS) {
+          return this.#fall(this.#gone('', error));
+        }
+        await delay(Math.random() * RECONNECT_FIRST_DELAY * 2 ** attempt, undefined, { signal }).catch(() => {});
       }
     }
   }
 
+  #goOn(entered: { link: Link; welcome: Welcome }, lost: Error): void {
+    if (this.#closed) return entered.link.close();
+    this.link = entered.link;
+    this.welcome = entered.welcome;
+    this.#endSession(lost);
+  }
+
   /** Settles what the session held, then, if there is a new one, goes on with it. */
-  #endSession(calls: readonly Pending[], reason: Error): void {
+  #endSession(reason: Error): void {
+    const calls = [...this.#inDoubt, ...this.#calls.values()];
+    this.#inDoubt = [];
+    this.#calls.clear();
     for (const pending of calls) {
       pending.endWatch?.();
       if (pending.waits) this.#waiting--;
@@ -407,10 +435,11 @@ export class Connection extends EventEmitter {
     else this.emit('reconnected');
   }
 
+  /** No call can be made any more. */
   #fall(reason: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#down = reason;
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
-    this.#endSession(calls, reason);
+    this.#endSession(reason);
   }
 }

@@ -44,6 +44,7 @@ export function enter(
   channel: string,
   authKey: Uint8Array,
   identity: Identity,
+  signal?: AbortSignal,
 ): Promise<{ link: Link; welcome: Welcome }> {
   return new Promise((resolve, reject) => {
     const hello = { version: PROTOCOL_VERSION, role: identity.role, nonce: newNonce() };
@@ -56,11 +57,18 @@ export function enter(
     }, HANDSHAKE_DEADLINE);
     const fail = (error: Error): void => {
       if (over) return;
-      over = true;
-      clearTimeout(timer);
+      settled();
       reject(error);
       transport.destroy();
     };
+    const settled = (): void => {
+      over = true;
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', aborted);
+    };
+    const aborted = (): void => fail(signal?.reason as Error);
+    signal?.addEventListener('abort', aborted);
+    if (signal?.aborted === true) return aborted();
     const link = new Link(transport, HANDSHAKE_FRAME_LIMIT, {
       frame(kind, reader) {
         try {
@@ -101,8 +109,7 @@ export function enter(
         }
         case ToClient.WELCOME: {
           const welcome = readWelcome(reader);
-          over = true;
-          clearTimeout(timer);
+          settled();
           link.sendLimit = welcome.frameBytes;
           // What the manager keeps came through its own limit; an answer may gather much of it.
           link.decoder.limit = 0xffff_ffff;

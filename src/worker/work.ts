@@ -1,7 +1,7 @@
 /**
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
-import { ConnectionLostError, ManagerGoneError } from '../errors.ts';
+import { ConnectionLostError } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { LeasedTask } from '../tasks.ts';
@@ -48,9 +48,10 @@ async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: Abor
       task = (await queue.getNowait()) ?? (await queue.get(wait));
     } catch (error) {
       if (isAborted(signal)) return;
-      // The connection comes back, or the next call says that the manager has gone.
-      if (error instanceof ConnectionLostError && !(error instanceof ManagerGoneError)) continue;
-      throw error;
+      const { connection } = queue[taker];
+      if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
+      await connection.returned();
+      continue;
     }
     const running = runTask(task as Leased, runner);
     if (running !== undefined) await running;
