@@ -12,6 +12,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Added to this process's environment; `undefined` takes a variable away. */
   readonly env?: Record<string, string | undefined>;
+  /** Kills the program after so many ms: for those that could spin for ever. */
+  readonly timeout?: number;
 }
 
 /** Never rejects for an exit code: the test judges it. Rejects when the program cannot be started. */
@@ -20,6 +22,8 @@ export function run(command: string, args: readonly string[], options: RunOption
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: options.timeout,
+    killSignal: 'SIGKILL',
   });
   let stdout = '';
   let stderr = '';
