@@ -6,7 +6,7 @@ import type { Address, ManagerOptions } from '../options.ts';
 import { DEFAULT_FRAME_LIMIT } from '../protocol/messages.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
 import { Client, connectionOf, type Reach } from '../proxy/client.ts';
-import { removeConnectionFile, writeConnectionFile } from '../transport/connection-file.ts';
+import { writeConnectionFile } from '../transport/connection-file.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 import { connectionFileFor, privateDirectory, type PrivateDirectory } from '../transport/platform.ts';
 import type { Listener, Medium } from '../transport/transport.ts';
@@ -47,7 +47,7 @@ export class Manager implements AsyncDisposable {
   #listening: Promise<{ address: Address; connectionFile: string }> | undefined;
   #listener: Listener | undefined;
   #directory: PrivateDirectory | undefined;
-  #connectionFile: string | undefined;
+  #removeConnectionFile: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   readonly #cleanUp = (): void => this.#removeFiles();
 
@@ -145,8 +145,8 @@ export class Manager implements AsyncDisposable {
       });
       const file = directory?.connectionFile ?? connectionFileFor(at);
       if (file === undefined) throw new TypeError(`there is no place for a connection file beside ${at}`);
-      writeConnectionFile(file, { address: at, authKey: this.#authKey.toString('base64'), pid: process.pid });
-      this.#connectionFile = file;
+      const authKey = this.#authKey.toString('base64');
+      this.#removeConnectionFile = writeConnectionFile(file, { address: at, authKey, pid: process.pid });
       return { address: at, connectionFile: file };
     } catch (error) {
       await this.#listener?.close();
@@ -183,8 +183,8 @@ export class Manager implements AsyncDisposable {
   }
 
   #removeFiles(): void {
-    if (this.#connectionFile !== undefined) removeConnectionFile(this.#connectionFile);
-    this.#connectionFile = undefined;
+    this.#removeConnectionFile?.();
+    this.#removeConnectionFile = undefined;
     this.#directory?.remove();
     this.#directory = undefined;
   }

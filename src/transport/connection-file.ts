@@ -8,11 +8,11 @@ import {
   constants,
   fchmodSync,
   fstatSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
-  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { randomBytes } from 'node:crypto';
@@ -33,8 +33,11 @@ const MAX_SIZE = 64 * 1024;
 /** Absent on Windows, where links need rights that others do not have. */
 const NO_FOLLOW: number = constants.O_NOFOLLOW ?? 0;
 
-/** Writes the file at one stroke: a reader finds the old one, the new one or none, and never with another mode. */
-export function writeConnectionFile(path: string, info: ConnectionInfo): void {
+/**
+ * Writes the file at one stroke: a reader finds the old one, the new one or none, and never with another mode. Returns
+ * what removes it again, if it is still that very file. Synchronous: it may run on process exit.
+ */
+export function writeConnectionFile(path: string, info: ConnectionInfo): () => void {
   assertTrustedDirectory(dirname(path));
   assertReplaceable(path);
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
@@ -48,8 +51,13 @@ export function writeConnectionFile(path: string, info: ConnectionInfo): void {
       closeSync(file);
     }
     renameSync(temporary, path); // replaces a link at `path`, does not follow it
+    const ours = lstatSync(path, { bigint: true });
+    return () => {
+      const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      if (found?.ino === ours.ino && found.dev === ours.dev) rmSync(path, { force: true });
+    };
   } catch (error) {
-    unlinkSync(temporary);
+    rmSync(temporary, { force: true });
     throw error;
   }
 }
@@ -83,11 +91,6 @@ export function readConnectionFile(path: string): ConnectionInfo {
   if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0)
     throw malformed(path, '"pid" is not a process id');
   return { address, authKey, pid };
-}
-
-/** Removes the file if it is there. Synchronous: it may run on process exit. */
-export function removeConnectionFile(path: string): void {
-  rmSync(path, { force: true });
 }
 
 function readPrivateFile(path: string): string {

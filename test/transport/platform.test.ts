@@ -20,7 +20,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { readConnectionFile, removeConnectionFile, writeConnectionFile } from '#qm/transport/connection-file.js';
+import { readConnectionFile, writeConnectionFile } from '#qm/transport/connection-file.js';
 import { plainNet } from '#qm/transport/net.js';
 import { nodeIpc } from '#qm/transport/node-ipc.js';
 import {
@@ -447,10 +447,11 @@ describe('the connection file', () => {
   const key = info.authKey;
 
   test('what was written is read; mode 0600 whatever the umask', () => {
+    let remove = (): void => {};
     for (const mask of [0, 0o777]) {
       const before = process.umask(mask);
       try {
-        writeConnectionFile(at('c.json'), info);
+        remove = writeConnectionFile(at('c.json'), info);
       } finally {
         process.umask(before);
       }
@@ -458,9 +459,16 @@ describe('the connection file', () => {
       expect(readConnectionFile(at('c.json'))).toEqual(info);
     }
     expect(readdirSync(directory)).toEqual(['c.json']);
-    removeConnectionFile(at('c.json'));
-    removeConnectionFile(at('c.json'));
+    remove();
+    remove();
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('M4 a connection file that another manager has put in its place is left alone', () => {
+    const remove = writeConnectionFile(at('c.json'), info);
+    writeConnectionFile(at('c.json'), { ...info, pid: 4712 });
+    remove();
+    expect(readConnectionFile(at('c.json')).pid).toBe(4712);
   });
 
   test('S5 a link in its place is replaced, not followed', () => {
