@@ -338,12 +338,13 @@ export function proxiesContract(setting: Setting): void {
         expect(await queue.snapshot()).toEqual(['next']);
         const counter = client.counter();
         const again = await lock.acquire();
+        let behind: Promise<void> | undefined;
         await counter.withLock(async (held) => {
-          const behind = expect(counter.add(1, { guard: again })).rejects.toThrow(NotLockOwnerError);
+          behind = expect(counter.add(1, { guard: again })).rejects.toThrow(NotLockOwnerError);
           await again.release();
-          void behind;
           await held.add(10);
         });
+        await behind;
         expect(await counter.get()).toBe(10);
       });
     });
