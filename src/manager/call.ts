@@ -114,3 +114,24 @@ export class Call {
     if (parked.get(this.id) === this) parked.delete(this.id);
   }
 }
+
+/** An access that answers in its own turn, or parks the call. */
+export function answerNow(call: Call, invoke: () => Answer | Promise<Answer>): void {
+  try {
+    const answer = invoke();
+    if (answer !== PARKED) call.answer(answer as Item | void);
+  } catch (error) {
+    call.fail(error);
+  }
+}
+
+/** An access that may await: it keeps the object until it settles, even if its caller has gone meanwhile. */
+export async function answerLater(call: Call, invoke: () => Answer | Promise<Answer>): Promise<void> {
+  if (call.over) return;
+  try {
+    const answer = await invoke();
+    if (answer !== PARKED) call.answer(answer);
+  } catch (error) {
+    call.fail(error);
+  }
+}

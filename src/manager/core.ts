@@ -29,6 +29,8 @@ const DRAIN_LOOK = 20;
 
 export class ManagerCore {
   readonly registry = new Registry();
+  /** By what custom types share of them. */
+  readonly wrapped = new WeakMap<object, SharedObject>();
   readonly sessions = new Map<number, Session>();
   readonly vouchers = new Vouchers();
   readonly newMutex: NewMutex;
@@ -126,17 +128,26 @@ export class ManagerCore {
       return existing;
     }
     const { type, create } = this.registry.get(typeId);
-    if (this.#objects.size >= this.#maxObjects) {
-      throw new RangeError(
-        `the manager holds ${this.#objects.size} shared objects already; dispose of some, or raise limits.objects`,
-      );
-    }
+    this.#checkRoom();
     return this.#add(create({ id: ++this.#objectIds, type, name, manager: this }, given));
   }
 
-  /** A shared object round something that a custom type's method returned. */
-  wrap(make: (id: number) => SharedObject): SharedObject {
-    return this.#add(make(++this.#objectIds));
+  /** The shared object round something that a custom type's method returned: one, however often it is returned. */
+  wrap(value: object, make: (id: number) => SharedObject, borrower: Session): SharedObject {
+    let object = this.wrapped.get(value);
+    if (object === undefined) {
+      this.#checkRoom();
+      object = this.#add(make(++this.#objectIds));
+    }
+    borrower.lend(object);
+    return object;
+  }
+
+  #checkRoom(): void {
+    if (this.#objects.size < this.#maxObjects) return;
+    throw new RangeError(
+      `the manager holds ${this.#objects.size} shared objects already; dispose of some, or raise limits.objects`,
+    );
   }
 
   #add(object: SharedObject): SharedObject {
@@ -187,6 +198,7 @@ export class ManagerCore {
           return call.answer(this.vouchers.gone(call.session, textOf(args[0], 'a ticket'), args[1], args[2], args[3]));
         case 'open': {
           call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
+          call.session.takeBack(Number(args[1]));
           return call.answer();
         }
         case 'ping':

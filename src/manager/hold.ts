@@ -41,6 +41,12 @@ export class Hold {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
+    // A method that awaits has the object until it settles, also past the hold that it was called through.
+    if (this.gate.free) this.#letGo();
+    else void this.gate.acquire().then(() => this.#letGo());
+  }
+
+  #letGo(): void {
     this.#object.holder = undefined;
     // Before the next in line gets the object: whoever was parked while it was held.
     this.#object.served();

@@ -10,7 +10,7 @@ import { writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
-import { type Answer, Call, PARKED } from './call.ts';
+import { type Answer, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
@@ -63,6 +63,7 @@ export class Session {
   #done = new Coalesced(ToClient.DONE);
   #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
+  readonly #lent: SharedObject[] = [];
   #paused = false;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
@@ -218,6 +219,18 @@ export class Session {
     }
   }
 
+  /** A proxy of the object is on its way to the client, which keeps it alive until a handle on it is opened. */
+  lend(object: SharedObject): void {
+    object.references++;
+    if (this.ended) this.manager.release(object);
+    else this.#lent.push(object);
+  }
+
+  takeBack(id: number): void {
+    const at = this.#lent.findIndex((object) => object.id === id);
+    if (at !== -1) for (const object of this.#lent.splice(at, 1)) this.manager.release(object);
+  }
+
   drop(handle: number): void {
     const entry = this.handles.get(handle);
     if (entry === undefined) return;
@@ -239,6 +252,7 @@ export class Session {
     const objects = [...this.handles.values()];
     this.handles.clear();
     for (const entry of objects) if (!entry.hold && entry.object) this.manager.release(entry.object);
+    for (const object of this.#lent.splice(0)) this.manager.release(object);
     this.#outbox = [];
   }
 
@@ -413,25 +427,5 @@ export class Session {
       if (call.over) release();
       else begin(release);
     });
-  }
-}
-
-function answerNow(call: Call, invoke: () => Answer | Promise<Answer>): void {
-  try {
-    const answer = invoke();
-    if (answer !== PARKED) call.answer(answer as Item | void);
-  } catch (error) {
-    call.fail(error);
-  }
-}
-
-/** An access that may await: it keeps the object until it settles, even if its caller has gone meanwhile. */
-async function answerLater(call: Call, invoke: () => Answer | Promise<Answer>): Promise<void> {
-  if (call.over) return;
-  try {
-    const answer = await invoke();
-    if (answer !== PARKED) call.answer(answer);
-  } catch (error) {
-    call.fail(error);
   }
 }

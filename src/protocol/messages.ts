@@ -191,6 +191,7 @@ export const methods = {
     'join',
     'shutdown',
     'snapshot',
+    'giveBack',
   ],
   lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   counter: ['get', 'add', 'set', 'snapshot'],

@@ -23,7 +23,7 @@ import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
-import { type Pending, PendingCall } from './pending.ts';
+import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
 
 /** How to get another connection to the same manager. Aborting ends the attempt, at whatever point it is. */
 export type Enter = (signal: AbortSignal) => Promise<{ link: Link; welcome: Welcome }>;
@@ -54,6 +54,8 @@ export interface Grant {
 const RECONNECT_ATTEMPTS = 8;
 const RECONNECT_FIRST_DELAY = 20;
 const ANOTHER = '; another one lives at its address';
+/** How long (ms) a manager may take to say which came first: a caller's giving up, or what was waited for. */
+const PATIENCE = 1000;
 
 export class Connection extends EventEmitter {
   readonly address: string;
@@ -149,12 +151,21 @@ export class Connection extends EventEmitter {
     this.#openings.set(handle, opening);
   }
 
-  call(handle: number, method: number, args: readonly Item[], wait?: WaitOptions, guard?: Grant): Promise<Item> {
+  /** `undo`: gives back what the call was given when its caller had left already. */
+  call(
+    handle: number,
+    method: number,
+    args: readonly Item[],
+    wait?: WaitOptions,
+    guard?: Grant,
+    undo?: Undo,
+  ): Promise<Item> {
     return new Promise((resolve, reject) => {
       checkTimeout(wait?.timeout);
       wait?.signal?.throwIfAborted();
       this.checkHandle(handle);
       const pending = new PendingCall(resolve, reject);
+      pending.undo = undo;
       const id = this.begin(pending);
       const start = this.link.beginCall(ToManager.CALL, id, handle);
       const { writer } = this.link;
@@ -202,7 +213,8 @@ export class Connection extends EventEmitter {
 
   /**
    * Lets a call end early by its caller's signal or timeout. The manager decides which came first, this or what the call
-   * waited for, and the call settles as it says: an item or a grant is never given to somebody who has left.
+   * waited for, and the call settles as it says: an item or a grant is never given to somebody who has left. Where it
+   * says nothing, because it has stopped, the call ends all the same, and what comes of it later is given back.
    */
   watch(id: number, wait: WaitOptions, reject: (error: unknown) => void, what: string): void {
     if (wait.signal === undefined && wait.timeout === undefined) return;
@@ -212,6 +224,12 @@ export class Connection extends EventEmitter {
       if (this.#down !== undefined) return reject(reason);
       pending.givenUp = { reason };
       this.#sendCancel(id);
+      const timer = setTimeout(() => {
+        this.forget(id);
+        this.#calls.set(id, new Departed(pending.undo));
+        pending.failed(reason as Error);
+      }, PATIENCE);
+      pending.endWatch = () => clearTimeout(timer);
     });
   }
 

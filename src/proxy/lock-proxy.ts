@@ -3,7 +3,8 @@ import { DeadlockError, NotLockOwnerError } from '../errors.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Connection, Grant } from './connection.ts';
 import { methods } from '../protocol/messages.ts';
-import { BaseProxy, grantSymbol, type ObjectHandle, titleOf, where } from './object-proxy.ts';
+import type { Item } from '../protocol/wire.ts';
+import { BaseProxy, grantSymbol, type ObjectHandle, titleOf } from './object-proxy.ts';
 
 /** Who holds a lock. */
 export interface LockOwner {
@@ -73,12 +74,14 @@ export class LockGuard implements AsyncDisposable {
  * processes. First come, first served. When a holder's process ends, the next waiter has the lock.
  */
 export class LockProxy extends BaseProxy {
+  readonly #at: ObjectHandle;
   readonly #guards = new Map<number, LockGuard>();
   /** Calls under way that may end in a guard. */
   #asking = 0;
 
   constructor(at: ObjectHandle) {
     super(at);
+    this.#at = at;
     at.connection.listen(at.handle, {
       sessionEnded: (error) => this.#sessionEnded(error),
       event: (event, item) => {
@@ -146,7 +149,7 @@ export class LockProxy extends BaseProxy {
   }
 
   async #ask(method: 'acquire' | 'tryAcquire', wait?: WaitOptions): Promise<LockGuard | undefined> {
-    const answer = this.call(method, [], wait);
+    const answer = this.call(method, [], wait, undefined, (grant) => this.#giveBack(grant));
     this.#asking++;
     try {
       const grant = await answer;
@@ -158,24 +161,29 @@ export class LockProxy extends BaseProxy {
   }
 
   get #identity(): string {
-    const { name, handle } = this[where];
+    const { name, handle } = this.#at;
     return name === undefined ? `#${handle}` : name;
   }
 
   #token(grant: number): bigint {
-    return tokenOf(this[where].connection, grant);
+    return tokenOf(this.#at.connection, grant);
   }
 
   #granted(number: number): LockGuard {
-    const { connection, handle } = this[where];
+    const { connection, handle } = this.#at;
     const guard = new LockGuard({ connection, handle, number }, this.#token(number), async () => {
       this.#guards.delete(number);
-      const released = connection.call(handle, methods.lock.indexOf('release'), [number]);
+      const released = this.#giveBack(number);
       if (this.disposed) this.dropHandle();
       await released;
     });
     this.#guards.set(number, guard);
     return guard;
+  }
+
+  #giveBack(grant: Item): Promise<unknown> {
+    const { connection, handle } = this.#at;
+    return connection.call(handle, methods.lock.indexOf('release'), [grant]);
   }
 
   #sessionEnded(error: Error): void {

@@ -6,7 +6,7 @@ import type { Item } from '../protocol/wire.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Connection, Grant } from './connection.ts';
 import type { LockGuard } from './lock-proxy.ts';
-import { PendingCall } from './pending.ts';
+import { PendingCall, type Undo } from './pending.ts';
 
 /** How the parts of this library reach what a proxy stands on. */
 export const where = Symbol('where');
@@ -86,11 +86,18 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
     this.#where.connection.drop(this.#where.handle);
   }
 
-  protected call(method: string, args: readonly Item[], wait?: WaitOptions, guard?: LockGuard): Promise<Item> {
+  /** `undo`: what gives back the answer that comes after the caller has left. */
+  protected call(
+    method: string,
+    args: readonly Item[],
+    wait?: WaitOptions,
+    guard?: LockGuard,
+    undo?: Undo,
+  ): Promise<Item> {
     if (this.#disposed) return Promise.reject(this.gone());
     const { connection, handle, typeId } = this.#where;
-    const number = numberOf(typeId, method);
-    return connection.call(handle, number, args, wait, guard === undefined ? undefined : grantOf(guard, connection));
+    const grant = guard === undefined ? undefined : grantOf(guard, connection);
+    return connection.call(handle, numberOf(typeId, method), args, wait, grant, undo);
   }
 
   protected get where(): ObjectHandle {
@@ -151,7 +158,9 @@ function takeHold(
       connection.adopt(alias, { typeId: '', name: undefined, options: [] });
       resolve(alias);
     };
-    const id = connection.begin(new PendingCall(adopted, reject));
+    const pending = new PendingCall(adopted, reject);
+    pending.undo = () => Promise.resolve(connection.drop(alias));
+    const id = connection.begin(pending);
     const start = connection.link.begin(ToManager.HOLD);
     const { writer } = connection.link;
     writer.u32(id);

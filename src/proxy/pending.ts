@@ -7,6 +7,8 @@ export abstract class Pending {
   endWatch: (() => void) | undefined = undefined;
   /** Its caller has given up, and why; it is still to be heard whether the manager had answered before. */
   givenUp: { readonly reason: unknown } | undefined = undefined;
+  /** Gives back what comes when the caller has left without having heard from the manager. */
+  undo: Undo | undefined = undefined;
 
   /** Whether it keeps the process alive. */
   get waits(): boolean {
@@ -31,6 +33,37 @@ export abstract class Pending {
   }
   report(_item: Item): void {}
   abstract failed(error: Error): void;
+}
+
+/** Takes the answer of a call whose caller has left. */
+export type Undo = (item: Item) => Promise<unknown>;
+
+/** In the place of a call whose caller has left: whatever comes of it is given back. */
+export class Departed extends Pending {
+  constructor(undo: Undo | undefined) {
+    super();
+    this.undo = undo;
+  }
+
+  override get waits(): boolean {
+    return false;
+  }
+
+  override result(item: Item): boolean {
+    // Where that fails, the session has ended, and what it held has gone with it.
+    this.undo?.(item).catch(() => {});
+    return true;
+  }
+  override done(): boolean {
+    return this.result(undefined);
+  }
+  override accepted(): boolean {
+    return true;
+  }
+  override taken(): boolean {
+    return true;
+  }
+  override failed(): void {}
 }
 
 function unexpected(what: string): ProtocolError {

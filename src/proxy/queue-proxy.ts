@@ -37,7 +37,8 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
 
   /** The next item; waits while the queue is empty. @throws QueueShutdownError once it is shut down and empty */
   async get(options?: WaitOptions & GuardOptions): Promise<T> {
-    return this.unpack(await this.call('get', [], options, options?.guard)) as T;
+    const giveBack = (item: Item): Promise<unknown> => this.#giveBack([item]);
+    return this.unpack(await this.call('get', [], options, options?.guard, giveBack)) as T;
   }
 
   /** The next item, or undefined where there is none. */
@@ -47,7 +48,8 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
 
   /** Waits for one item, and takes up to `max` of those that are there. */
   async getMany(max: number, options?: WaitOptions & GuardOptions): Promise<T[]> {
-    return this.unpack(await this.call('getMany', [max], options, options?.guard)) as T[];
+    const giveBack = (items: Item): Promise<unknown> => this.#giveBack(items as Item[]);
+    return this.unpack(await this.call('getMany', [max], options, options?.guard, giveBack)) as T[];
   }
 
   /** How many items wait. */
@@ -101,6 +103,11 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
 
   protected at(where: ObjectHandle): this {
     return new QueueProxy<T>(where) as this;
+  }
+
+  /** Items that came after their getter had left. */
+  #giveBack(items: readonly Item[]): Promise<Item> {
+    return this.call('giveBack', [items]);
   }
 
   #item(value: T): Item {

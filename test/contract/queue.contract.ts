@@ -1,5 +1,5 @@
 /** What a shared queue of values does, in every setting and order. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   type Client,
   QueueFullError,
@@ -344,6 +344,44 @@ export function queueContract(setting: Setting): void {
       await party().run(({ client }, name) => client.queue(name).put(7), name);
       expect(await next).toBe(7);
     });
+
+    test.runIf(setting === 'process')(
+      'Q3 a timeout comes though the manager has stopped, and still loses nothing',
+      async () => {
+        const [getting, putting] = [await manager().client(), await manager().client()];
+        for (const order of ['fifo', 'lifo', 'priority'] as const) {
+          const name = freshName('queue');
+          const queue = getting.queue<number>(name, { order });
+          const lock = getting.lock(`${name}-lock`);
+          const counter = getting.counter(`${name}-counter`);
+          const guard = await putting.lock(`${name}-lock`).acquire();
+          let release = (): void => {};
+          const holding = putting
+            .counter(`${name}-counter`)
+            .withLock(() => new Promise<void>((done) => (release = done)));
+          await arrived(putting);
+          const timeout = 200;
+          const waits = [queue.get({ timeout }), queue.getMany(2, { timeout }), lock.acquire({ timeout }), counter.withLock(() => {}, { timeout })]; // prettier-ignore
+          const failing = waits.map((wait) => expect(wait).rejects.toThrow(TimeoutError));
+          await arrived(getting);
+          // Heard last, it is read first when the manager goes on: before the getters say that they have left.
+          await arrived(putting);
+          process.kill(getting.pid, 'SIGSTOP');
+          onTestFinished(() => void process.kill(getting.pid, 'SIGCONT'));
+          const source = putting.queue<number>(name);
+          const puts = [source.put(1), source.put(2), source.put(3), guard.release()];
+          release();
+          await Promise.all(failing);
+          process.kill(getting.pid, 'SIGCONT');
+          await Promise.all([...puts, holding]);
+          for (let round = 0; round < 2; round++) await arrived(getting);
+          // What was given to those who had left came back to where it was.
+          expect((await drain(queue)).sort()).toEqual([1, 2, 3]);
+          expect(await lock.locked()).toBe(false);
+          expect(await counter.withLock(() => 'free')).toBe('free');
+        }
+      },
+    );
 
     test('taskDone and join: as many as were put', async () => {
       const { client, name, queue } = await freshQueue<number>();

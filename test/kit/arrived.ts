@@ -1,6 +1,6 @@
 /** What the manager has noticed: calls that have arrived, sessions that have ended. */
 import type { Client } from 'quartermaster';
-import { freshName, sever } from './managers.ts';
+import { sever } from './managers.ts';
 import type { Party } from './parties.ts';
 
 /**
@@ -15,23 +15,23 @@ export async function arrived(client: Client): Promise<void> {
 
 /** Severs a client, and resolves when the manager has let go of all that its session held. */
 export async function lose(client: Client, observer: Client): Promise<void> {
-  const name = freshName('alive');
-  await client.lock(name).acquire();
+  await client.lock(ALIVE).acquire();
   sever(client);
-  await ended(name, observer);
+  await ended(observer);
 }
 
 /** Kills a party, and resolves when the manager has let go of all that its session held. */
 export async function loseParty(party: Party, observer: Client): Promise<void> {
-  const name = freshName('alive');
-  await party.run(async ({ client, kept }, name) => void (kept['alive'] = await client.lock(name).acquire()), name);
+  await party.run(async ({ client, kept }, name) => void (kept['alive'] = await client.lock(name).acquire()), ALIVE);
   await party.kill();
-  await ended(name, observer);
+  await ended(observer);
 }
 
-/** Guards are the last to go when a session ends. */
-async function ended(name: string, observer: Client): Promise<void> {
-  const lock = observer.lock(name);
+/** Whatever a session held goes in one turn, and with it this lock, which whoever is about to die holds. */
+export const ALIVE = 'alive';
+
+async function ended(observer: Client): Promise<void> {
+  const lock = observer.lock(ALIVE);
   await (await lock.acquire()).release();
   await lock.dispose();
 }

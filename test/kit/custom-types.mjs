@@ -88,6 +88,21 @@ export class Slow {
   }
 }
 
+/** Returns objects that live as long as itself. */
+class Keeper {
+  #inner = new Slow();
+  #count = 0;
+  inner() {
+    return this.#inner;
+  }
+  self() {
+    return this;
+  }
+  count() {
+    return ++this.#count;
+  }
+}
+
 /** Opens what Slow.stay() waits at; a type of its own, because a Slow that stays is busy. */
 export class Gatekeeper {
   waiting(name) {
@@ -109,6 +124,7 @@ export default function register(manager) {
   manager.register('Open', (...args) => new Ledger(...args));
   manager.register('Slow', Slow);
   manager.register('Gatekeeper', Gatekeeper);
+  manager.register('Keeper', Keeper, { returnsProxy: ['inner', 'self'] });
   manager.register('Broken', () => 5);
   manager.register('Refusing', () => {
     throw new RangeError('not today');

@@ -13,6 +13,7 @@ import { listOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Registered } from '../registry.ts';
+import type { Session } from '../session.ts';
 import { type Made, type Method, type ObjectType, SharedObject } from '../shared-object.ts';
 
 /** What of a registered type can be called, and what its methods return. */
@@ -86,12 +87,13 @@ class Custom extends SharedObject {
     this.#methods = methods;
     this.#returnsProxy = returnsProxy;
     this.#manager = made.manager;
+    this.#manager.wrapped.set(object, this);
   }
 
   /** Arguments count for the maker only. */
   attach(): void {}
 
-  async invoke(_call: Call, [name, args]: readonly Item[]): Promise<Answer> {
+  async invoke({ session }: Call, [name, args]: readonly Item[]): Promise<Answer> {
     const wanted = typeof name === 'string' ? name : `(${typeof name})`;
     const method = this.#methods.get(wanted);
     if (method === undefined) {
@@ -105,7 +107,8 @@ class Custom extends SharedObject {
     } catch (error) {
       throw new WireError(encodeError(error));
     }
-    if (this.#returnsProxy.has(wanted)) return result === undefined || result === null ? result : this.#proxyOf(result);
+    if (this.#returnsProxy.has(wanted))
+      return result === undefined || result === null ? result : this.#proxyOf(result, session);
     return encode(result, {}, `result of ${wanted}()`);
   }
 
@@ -118,22 +121,32 @@ class Custom extends SharedObject {
     );
   }
 
-  #proxyOf(value: unknown): Packed {
+  override dropped(): void {
+    this.#manager.wrapped.delete(this.#object);
+  }
+
+  #proxyOf(value: unknown, session: Session): Packed {
     if (typeof value !== 'object' || value === null) {
       throw new TypeError(
         `a method of ${this.title} that returns proxies returned ${String(value)}, which is no object`,
       );
     }
-    const typeId = `${this.type.typeId}.${value.constructor.name}`;
-    const object = this.#manager.wrap((id) => {
-      const made = { id, type: typeOf(typeId), name: undefined, manager: this.#manager };
-      return new Custom(made, value, allowed(typeId, value, {}), new Set());
-    });
-    object.pinned = true;
-    const ref: ProxyRef = { id: object.id, local: false, typeId, name: undefined };
-    return encode(value, { proxyRef: (seen) => (seen === value ? ref : undefined) }) as Packed;
+    const typeId = `${this.type.typeId}.${value.constructor?.name ?? 'object'}`;
+    const { id, type, name } = this.#manager.wrap(
+      value,
+      (id) => {
+        const made = { id, type: typeOf(typeId), name: undefined, manager: this.#manager };
+        return new Custom(made, value, allowed(typeId, value, {}), new Set());
+      },
+      session,
+    );
+    const ref: ProxyRef = { id, local: false, typeId: type.typeId, name };
+    return encode(new Reference(), { proxyRef: (seen) => (seen instanceof Reference ? ref : undefined) }) as Packed;
   }
 }
+
+/** Stands for a returned object in what is sent, whatever that object is: of it, only a proxy goes. */
+class Reference {}
 
 function encodeError(error: unknown): Item {
   try {

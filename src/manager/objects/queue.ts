@@ -21,6 +21,8 @@ interface Entry {
 interface Order {
   readonly size: number;
   push(entry: Entry): void;
+  /** Makes it the next one. */
+  putBack(value: Item): void;
   next(): Entry | undefined;
   clear(): void;
   values(): Iterable<Entry>;
@@ -34,6 +36,9 @@ class Fifo implements Order {
   push(entry: Entry): void {
     this.items.push(entry);
   }
+  putBack(value: Item): void {
+    this.items.unshift({ value, priority: 0, number: 0 });
+  }
   next(): Entry | undefined {
     return this.items.shift();
   }
@@ -46,6 +51,9 @@ class Fifo implements Order {
 }
 
 class Lifo extends Fifo {
+  override putBack(value: Item): void {
+    this.items.push({ value, priority: 0, number: 0 });
+  }
   override next(): Entry | undefined {
     return this.items.pop();
   }
@@ -56,11 +64,15 @@ class Lifo extends Fifo {
 
 class ByPriority implements Order {
   #items = new Heap<Entry>(before);
+  #returned = 0;
   get size(): number {
     return this.#items.size;
   }
   push(entry: Entry): void {
     this.#items.push(entry);
+  }
+  putBack(value: Item): void {
+    this.#items.push({ value, priority: Infinity, number: --this.#returned });
   }
   next(): Entry | undefined {
     return this.#items.pop();
@@ -162,6 +174,12 @@ export class Queue extends SharedObject {
     const value = this.#next();
     this.served();
     return value;
+  }
+
+  /** What was given to a getter that had left: it goes to the next one. */
+  giveBack(_call: Call, [values]: readonly Item[]): Answer {
+    for (const value of [...listOf(values, 'values')].reverse()) this.#items.putBack(value);
+    this.served();
   }
 
   size(): Answer {
