@@ -1,6 +1,5 @@
 /** One call of a client while the manager has not answered it yet. */
 import { ProtocolError } from '../errors.ts';
-import { writeError } from '../protocol/errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Session } from './session.ts';
@@ -76,7 +75,7 @@ export class Call {
     try {
       link.end(start);
     } catch (error) {
-      this.#sendFailure(error);
+      this.session.failed(this.id, error);
     }
   }
 
@@ -90,15 +89,7 @@ export class Call {
   }
 
   fail(error: unknown): void {
-    if (this.settled()) this.#sendFailure(error);
-  }
-
-  #sendFailure(error: unknown): void {
-    const { link } = this.session;
-    const start = link.begin(ToClient.FAILED);
-    link.writer.u32(this.id);
-    writeError(link.writer, error);
-    link.end(start);
+    if (this.settled()) this.session.failed(this.id, error);
   }
 
   /** It is answered by a frame of another kind. False where it was over before. */

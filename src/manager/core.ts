@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { ManagerGoneError, ProxyDisposedError, TypeMismatchError, UnknownMethodError } from '../errors.ts';
-import { methods } from '../protocol/messages.ts';
+import { GONE, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { textOf } from './arguments.ts';
@@ -265,7 +265,10 @@ export class ManagerCore {
     clearInterval(this.#beats);
     const reason = new ManagerGoneError('the manager has been closed');
     for (const object of this.#objects.values()) object.dropped(reason);
-    for (const session of [...this.sessions.values()]) session.end();
+    for (const session of [...this.sessions.values()]) {
+      session.event(0, GONE, undefined);
+      session.end();
+    }
     this.sessions.clear();
     this.#objects.clear();
     this.#named.clear();

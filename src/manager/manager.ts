@@ -41,6 +41,7 @@ export class Manager implements AsyncDisposable {
   readonly #core: ManagerCore;
   readonly #options: ManagerOptions;
   readonly #authKey: Buffer;
+  readonly #frameBytes: number;
   readonly #medium: Medium;
   readonly #door: Door;
   readonly #clients = new Set<Client>();
@@ -57,6 +58,8 @@ export class Manager implements AsyncDisposable {
     this.#authKey = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
     if (this.#authKey.length < 8)
       throw new RangeError('authKey must have at least 8 bytes; leave it out for a random one');
+    // A header says 32 bits of length: there is no more than that.
+    this.#frameBytes = Math.min(atLeastOne(limits.frameBytes ?? DEFAULT_FRAME_LIMIT, 'limits.frameBytes'), 0xffff_ffff);
     this.#medium = internals.medium ?? nodeIpc;
     this.#core = new ManagerCore({
       newMutex: internals.newMutex ?? newMutex,
@@ -66,7 +69,7 @@ export class Manager implements AsyncDisposable {
     this.#door = new Door({
       core: this.#core,
       authKey: this.#authKey,
-      frameBytes: atLeastOne(limits.frameBytes ?? DEFAULT_FRAME_LIMIT, 'limits.frameBytes'),
+      frameBytes: this.#frameBytes,
       connections: atLeastOne(limits.connections ?? 10_000, 'limits.connections'),
       ...(internals.deadlines === undefined ? {} : { deadlines: internals.deadlines }),
     });
@@ -108,7 +111,7 @@ export class Manager implements AsyncDisposable {
   /** A client in this process: no socket, the same behaviour. */
   client(): Client {
     if (this.#closing !== undefined) throw new Error('the manager has been closed');
-    const connection = connectLocally(this.#core, this.#options.limits?.frameBytes ?? DEFAULT_FRAME_LIMIT);
+    const connection = connectLocally(this.#core, this.#frameBytes);
     const client = new Client({ connection, authKey: undefined, reach: () => this.#reach() });
     this.#clients.add(client);
     connection.on('closed', () => this.#clients.delete(client));

@@ -5,8 +5,8 @@
  * gate; what must wait is parked. When the session ends, one place (`end`) lets go of all of it: parked calls, holds,
  * guards, leases, references.
  */
-import { DeadlockError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
-import { writeError } from '../protocol/errors.ts';
+import { DeadlockError, FrameTooLargeError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
+import { WireError, writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
@@ -187,6 +187,16 @@ export class Session {
   }
 
   failed(call: number, error: unknown): void {
+    try {
+      this.#writeFailure(call, error);
+    } catch (tooLarge) {
+      if (!(tooLarge instanceof FrameTooLargeError)) throw tooLarge;
+      const short = error instanceof WireError ? error.inShort?.(tooLarge) : undefined;
+      this.#writeFailure(call, short === undefined ? tooLarge : new WireError(short));
+    }
+  }
+
+  #writeFailure(call: number, error: unknown): void {
     const start = this.link.begin(ToClient.FAILED);
     this.link.writer.u32(call);
     writeError(this.link.writer, error);

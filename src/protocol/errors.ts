@@ -12,9 +12,12 @@ const builtIn: Readonly<Record<string, new (message: string) => Error>> = { Type
 /** A failure that is in plain form already. */
 export class WireError extends Error {
   readonly item: Item;
-  constructor(item: Item) {
+  /** What goes instead where the item is over the limit on messages, and why. */
+  readonly inShort: ((tooLarge: Error) => Item) | undefined;
+  constructor(item: Item, inShort?: (tooLarge: Error) => Item) {
     super('an error on its way to a client');
     this.item = item;
+    this.inShort = inShort;
   }
 }
 

@@ -88,7 +88,7 @@ export const ToClient = {
   DONE: 141,
   /** u32 call, item error (see WireError) */
   FAILED: 142,
-  /** u32 handle, text event, item: something happened to an object that this session holds */
+  /** u32 handle, text event, item: something happened to an object that this session holds; of handle 0, to the manager */
   EVENT: 143,
   /** u32 call: it was cancelled while it waited, and has changed nothing */
   CANCELLED: 144,
@@ -149,6 +149,9 @@ export const TaskFlags = {
 export const Outcome = { succeeded: 0, failed: 1 } as const;
 
 export const Refusal = { version: 1, authentication: 2, connections: 3, protocol: 4 } as const;
+
+/** The EVENT of handle 0 with which a manager that is closed takes leave. */
+export const GONE = 'gone';
 
 /** Keys of a put's options as they cross. */
 export const PutKey = { id: 1, priority: 2, after: 3, retries: 4, atMostOnce: 5, poisonAfter: 6 } as const;

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os';
 import { Role } from '../protocol/messages.ts';
 import { Client, type Reach } from './client.ts';
-import { Connection, type Enter } from './connection.ts';
+import { Connection } from './connection.ts';
 import { enter } from './enter.ts';
+import type { Enter } from './reconnect.ts';
 import { readConnectionFile } from '../transport/connection-file.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 

@@ -7,26 +7,17 @@
  * where it has gone, everything rejects with ManagerGoneError, for good.
  */
 import { EventEmitter } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-import {
-  AuthenticationError,
-  ConnectionLostError,
-  ManagerGoneError,
-  ProtocolError,
-  ProxyDisposedError,
-} from '../errors.ts';
+import { ConnectionLostError, ProtocolError, ProxyDisposedError } from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
-import { GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
+import { GONE, GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
-
-/** How to get another connection to the same manager. Aborting ends the attempt, at whatever point it is. */
-export type Enter = (signal: AbortSignal) => Promise<{ link: Link; welcome: Welcome }>;
+import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 
 /** What an object's handle stands for, so that it can be opened again. */
 export interface Opening {
@@ -50,10 +41,6 @@ export interface Grant {
   readonly number: number;
 }
 
-/** Attempts to reach a manager that does not say it has gone, each after a random part of twice the time before. */
-const RECONNECT_ATTEMPTS = 8;
-const RECONNECT_FIRST_DELAY = 20;
-const ANOTHER = '; another one lives at its address';
 /** How long (ms) a manager may take to say which came first: a caller's giving up, or what was waited for. */
 const PATIENCE = 1000;
 
@@ -85,7 +72,7 @@ export class Connection extends EventEmitter {
    * `enter` is undefined where there is nothing to come back to: a manager in this process, whose end this is. Without
    * `comesBack` the connection ends when it is lost.
    */
-  constructor(address: string, entered: { link: Link; welcome: Welcome }, enter: Enter | undefined, comesBack = true) {
+  constructor(address: string, entered: Entered, enter: Enter | undefined, comesBack = true) {
     super();
     this.address = address;
     this.link = entered.link;
@@ -371,6 +358,8 @@ export class Connection extends EventEmitter {
         const handle = reader.u32();
         const event = reader.text();
         const item = reader.item();
+        if (handle === 0 && event === GONE)
+          return this.close(managerGone(this.address, this.welcome, ': it was closed'));
         if (handle === 0) this.emit(`manager:${event}`, item);
         else this.#listeners.get(handle)?.event?.(event, item);
         return;
@@ -385,7 +374,7 @@ export class Connection extends EventEmitter {
     if (this.#closed) return;
     const lost = new ConnectionLostError(`the connection to the manager at ${this.address} was lost`, { cause: error });
     if (!this.#comesBack) return this.#fall(lost);
-    if (this.#enter === undefined) return this.#fall(this.#gone(''));
+    if (this.#enter === undefined) return this.#fall(managerGone(this.address, this.welcome, ''));
     this.#down = lost;
     this.#inDoubt = [...this.#calls.values()];
     this.#calls.clear();
@@ -394,35 +383,13 @@ export class Connection extends EventEmitter {
     this.#returning = { over, giveUp };
   }
 
-  #gone(why: string, cause?: unknown): ManagerGoneError {
-    return new ManagerGoneError(`the manager at ${this.address} (pid ${this.welcome.pid}) has gone${why}`, { cause });
-  }
-
-  /** Finds out whether the manager is still there, and goes on with it if it is. Never rejects. */
+  /** Goes on with the manager if it is still there. Never rejects. */
   async #return(enter: Enter, lost: Error, signal: AbortSignal): Promise<void> {
-    for (let attempt = 0; !this.#closed; attempt++) {
-      try {
-        const entered = await enter(signal);
-        if (entered.welcome.epoch === this.welcome.epoch) return this.#goOn(entered, lost);
-        entered.link.close();
-        return this.#fall(this.#gone(ANOTHER));
-      } catch (error) {
-        const { code } = error as { code?: string };
-        if (error instanceof AuthenticationError || error instanceof ProtocolError) {
-          return this.#fall(this.#gone(ANOTHER, error));
-        }
-        if (code === 'ENOENT' || code === 'ECONNREFUSED' || attempt === RECONNECT_ATTEMPTS) {
-          return this.#fall(this.#gone('', error));
-        }
-        await delay(Math.random() * RECONNECT_FIRST_DELAY * 2 ** attempt, undefined, { signal }).catch(() => {});
-      }
-    }
-  }
-
-  #goOn(entered: { link: Link; welcome: Welcome }, lost: Error): void {
-    if (this.#closed) return entered.link.close();
-    this.link = entered.link;
-    this.welcome = entered.welcome;
+    const found = await reconnect(enter, this.address, this.welcome, signal);
+    if (found === undefined || found instanceof Error) return found && this.#fall(found);
+    if (this.#closed) return found.link.close();
+    this.link = found.link;
+    this.welcome = found.welcome;
     this.#endSession(lost);
   }
 

@@ -1,6 +1,7 @@
-import { LeaseLostError, NonRetryableError } from '../errors.ts';
+import { type FrameTooLargeError, LeaseLostError, NonRetryableError } from '../errors.ts';
 import { type CodecContext, decode, decodeFrom, encode, encodeTo } from '../protocol/codec.ts';
 import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';
+import { describe, encodeShortened, encodeThrown } from '../protocol/thrown.ts';
 import { type Item, Packed, Reader, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-proxy.ts';
@@ -124,15 +125,17 @@ export class Leased implements LeasedTask {
     this.#taker.ended(this, ran, now);
   }
 
-  /** For the worker loop: `fail` without a promise. */
+  /** For the worker loop: `fail` without a promise. `tooLarge`: the answer to the whole error, so a short form goes. */
   finishWith(
     error: unknown,
     final: boolean,
     resolve: (() => void) | undefined,
     reject: (error: unknown) => void,
+    tooLarge?: FrameTooLargeError,
   ): void {
     if (this.#lost !== undefined) throw lateError(this.#lost);
-    const item = packError(error, this.#taker.connection.codec);
+    const item =
+      tooLarge === undefined ? encodeThrown(error, this.#taker.connection.codec) : encodeShortened(error, tooLarge);
     const now = performance.now();
     const ran = now - this.startedAt;
     this.#send(ToManager.FAIL, resolve, reject, (writer) => {
@@ -258,24 +261,8 @@ function lateError(lost: Error): Error {
     : new LeaseLostError(`the lease has ended: ${lost.message}`, { cause: lost });
 }
 
-/** What can be sent of an error: all of it, or, where it holds what cannot cross, its name, message and stack. */
-function packError(error: unknown, context: CodecContext): Item {
-  try {
-    return encode(error, context, 'error');
-  } catch (unserializable) {
-    const plain = new Error(error instanceof Error ? error.message : String(error), {
-      cause: (unserializable as Error).message,
-    });
-    if (error instanceof Error) {
-      plain.name = error.name;
-      if (error.stack !== undefined) plain.stack = error.stack;
-    }
-    return encode(plain, context, 'error');
-  }
-}
-
 function summary(error: unknown): string {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const text = describe(error);
   return text.length > 500 ? `${text.slice(0, 499)}…` : text;
 }
 

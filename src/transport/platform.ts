@@ -12,7 +12,7 @@
  * access rights are those of the user's own temporary directory; owner and mode are not checked. That branch has
  * not been run on Windows.
  */
-import { lstatSync, mkdtempSync, realpathSync, rmSync, type Stats } from 'node:fs';
+import { type BigIntStats, lstatSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
@@ -20,9 +20,9 @@ import { assertSocketPathFits, codeOf, isWindows, parseAddress, quoted, systemEr
 
 export { maxSocketPath, parseAddress, type Endpoint } from './address.ts';
 
-const WRITABLE_BY_OTHERS = 0o022;
-const STICKY = 0o1000;
-const ANY_OTHERS = 0o077;
+const WRITABLE_BY_OTHERS = 0o022n;
+const STICKY = 0o1000n;
+const ANY_OTHERS = 0o077n;
 
 /** A fresh directory of our own, and the names that belong into it. */
 export interface PrivateDirectory {
@@ -97,7 +97,7 @@ function defaultBase(): readonly [path: string, origin: string] {
 function assertParent(path: string, origin: string): void {
   const stats = directoryStats(path);
   assertOwner(path, stats, `let ${origin} name a directory of your own`);
-  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0 && (stats.mode & STICKY) === 0) {
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0n && (stats.mode & STICKY) === 0n) {
     throw refusal(
       path,
       `others may write to it (mode ${modeOf(stats)}) and it is not sticky`,
@@ -110,9 +110,8 @@ function assertParent(path: string, origin: string): void {
 export function assertPrivateDirectory(path: string): void {
   if (isWindows) return;
   const stats = directoryStats(path);
-  if (stats.uid !== process.geteuid?.())
-    throw refusal(path, `it belongs to uid ${stats.uid}`, 'choose a directory of your own');
-  if ((stats.mode & ANY_OTHERS) !== 0)
+  if (!isOurs(stats)) throw refusal(path, `it belongs to uid ${stats.uid}`, 'choose a directory of your own');
+  if ((stats.mode & ANY_OTHERS) !== 0n)
     throw refusal(path, `others may enter it (mode ${modeOf(stats)})`, 'run chmod 700 on it');
 }
 
@@ -124,8 +123,8 @@ export function assertTrustedDirectory(path: string): void {
   if (isWindows) return;
   const stats = directoryStats(path);
   assertOwner(path, stats, 'choose a directory of your own');
-  if ((stats.mode & WRITABLE_BY_OTHERS) === 0) return;
-  const sticky = (stats.mode & STICKY) !== 0;
+  if ((stats.mode & WRITABLE_BY_OTHERS) === 0n) return;
+  const sticky = (stats.mode & STICKY) !== 0n;
   throw refusal(
     path,
     `others may write to it (mode ${modeOf(stats)})`,
@@ -133,13 +132,17 @@ export function assertTrustedDirectory(path: string): void {
   );
 }
 
-/** Refuses a path whose owner is neither us nor root. */
-export function assertOwner(path: string, stats: Stats, remedy: string): void {
-  if (stats.uid !== process.geteuid?.() && stats.uid !== 0)
-    throw refusal(path, `it belongs to uid ${stats.uid}`, remedy);
+/** It belongs to the user that this process runs as. */
+export function isOurs(stats: BigIntStats): boolean {
+  return Number(stats.uid) === process.geteuid?.();
 }
 
-function directoryStats(path: string): Stats {
+/** Refuses a path whose owner is neither us nor root. */
+export function assertOwner(path: string, stats: BigIntStats, remedy: string): void {
+  if (!isOurs(stats) && stats.uid !== 0n) throw refusal(path, `it belongs to uid ${stats.uid}`, remedy);
+}
+
+function directoryStats(path: string): BigIntStats {
   const stats = lstatOf(path);
   if (stats === undefined)
     throw systemError('ENOENT', `the directory ${quoted(path)} does not exist; make it with mkdir -m 700`);
@@ -148,13 +151,17 @@ function directoryStats(path: string): Stats {
   return stats;
 }
 
-/** What is at `path` itself, links not followed; undefined where nothing is. */
-export function lstatOf(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+/**
+ * What is at `path` itself, links not followed; undefined where nothing is. With bigints, because Node.js 20 keeps the
+ * numbers of the last stat in one array, and its module loader takes those of a socket for a reason to follow no links:
+ * a package linked into node_modules would be loaded a second time, under the path of its link.
+ */
+export function lstatOf(path: string): BigIntStats | undefined {
+  return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function modeOf(stats: Stats): string {
-  return (stats.mode & 0o7777).toString(8).padStart(4, '0');
+function modeOf(stats: BigIntStats): string {
+  return (Number(stats.mode) & 0o7777).toString(8).padStart(4, '0');
 }
 
 export function refusal(path: string, why: string, remedy: string): Error {

@@ -18,7 +18,7 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { codeOf, maxSocketPath, quoted, systemError, type Endpoint } from './address.ts';
 import { readConnectionFile } from './connection-file.ts';
-import { assertOwner, assertTrustedDirectory, connectionFileBeside, lstatOf, refusal } from './platform.ts';
+import { assertOwner, assertTrustedDirectory, connectionFileBeside, isOurs, lstatOf, refusal } from './platform.ts';
 
 export type OwnerOf = (path: string) => number | undefined;
 
@@ -100,7 +100,7 @@ async function removeStale(path: string, ownerOf: OwnerOf): Promise<void> {
   if (!stats.isSocket()) {
     throw systemError('EEXIST', `${quoted(path)} exists and is not a socket; remove it or choose another address`);
   }
-  if (stats.uid !== process.geteuid?.()) {
+  if (!isOurs(stats)) {
     throw refusal(path, `it is a socket of uid ${stats.uid}`, 'choose another address');
   }
   const found = identityOf(path);

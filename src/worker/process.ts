@@ -42,12 +42,10 @@ async function run(orders: WorkerOrders): Promise<void> {
   try {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
     const { address, authKey, name } = orders;
-    const connecting = connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker).then((connected) => {
-      // From here on the helper watches over the process.
-      connected.tasks(orders.queue)[taker].prepare();
-      return connected;
-    });
-    [client, tasks] = await Promise.all([connecting, loadTasks(orders.tasks)]);
+    client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
+    // From here on the helper watches over the process, also while it loads its module.
+    client.tasks(orders.queue)[taker].prepare();
+    tasks = await loadTasks(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
     report({ failed: described(error) });

@@ -1,5 +1,11 @@
 /** One task, run: its handler called, its outcome reported. */
-import { ConnectionLostError, LeaseLostError, ManagerGoneError, NonRetryableError } from '../errors.ts';
+import {
+  ConnectionLostError,
+  FrameTooLargeError,
+  LeaseLostError,
+  ManagerGoneError,
+  NonRetryableError,
+} from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
@@ -52,7 +58,27 @@ function fail(task: Leased, error: unknown, runner: Runner, final = error instan
   try {
     task.finishWith(error, final, undefined, refused);
   } catch (why) {
-    refused(why);
+    if (why instanceof FrameTooLargeError) failInShort(task, error, why, final, refused);
+    else refused(why);
+  }
+}
+
+function failInShort(
+  task: Leased,
+  error: unknown,
+  why: FrameTooLargeError,
+  final: boolean,
+  refused: (why: unknown) => void,
+): void {
+  try {
+    task.finishWith(error, final, undefined, refused, why);
+  } catch {
+    // Under a limit of a few kilobytes only the reason itself fits.
+    try {
+      task.finishWith(why, final, undefined, refused);
+    } catch (refusal) {
+      refused(refusal);
+    }
   }
 }
 

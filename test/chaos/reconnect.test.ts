@@ -142,7 +142,7 @@ describe('every pending promise settles', () => {
       .catch((error: unknown) => error)) as Error;
     expect(late).toBeInstanceOf(ManagerGoneError);
     expect(late.message).toContain(`(pid ${pid}) has gone`);
-    rmSync(join(manager.connectionFile, '..'), { recursive: true });
+    rmSync(join(manager.connectionFile, '..'), { recursive: true, force: true });
   });
 
   test('when the connection is lost: ConnectionLostError, and the manager is still there', async () => {
@@ -393,6 +393,7 @@ describe('a manager that does not come back', () => {
   ])('what stands there now %s: one attempt is enough', async (_what, refusal) => {
     const address = privateAddress();
     const manager = new Manager({ authKey: KEY });
+    onTestFinished(() => manager.close());
     await manager.listen(address);
     const client = await connect(address, { authKey: KEY });
     onTestFinished(() => client.close());
@@ -408,7 +409,7 @@ describe('a manager that does not come back', () => {
     });
     const pending = client.queue('q').get();
     pending.catch(() => {});
-    await manager.close();
+    breakConnection(client);
     await expect(pending).rejects.toThrow('another one lives at its address');
     expect(stand.connections()).toBe(1);
   });
@@ -416,6 +417,7 @@ describe('a manager that does not come back', () => {
   test('what stands there now hangs up: tried again, and not for ever', { timeout: 60_000 }, async () => {
     const address = privateAddress();
     const manager = new Manager({ authKey: KEY });
+    onTestFinished(() => manager.close());
     await manager.listen(address);
     const client = await connect(address, { authKey: KEY });
     onTestFinished(() => client.close());
@@ -423,7 +425,7 @@ describe('a manager that does not come back', () => {
     const stand = await standIn(address, (socket) => socket.destroy());
     const pending = client.queue('q').get();
     pending.catch(() => {});
-    await manager.close();
+    breakConnection(client);
     await expect(pending).rejects.toThrow(ManagerGoneError);
     expect(stand.connections()).toBe(9);
   });
@@ -444,6 +446,7 @@ describe('leaving in the middle', () => {
   async function adrift(): Promise<{ client: Client; pending: Promise<unknown> }> {
     const address = privateAddress();
     const manager = new Manager({ authKey: KEY });
+    onTestFinished(() => manager.close());
     await manager.listen(address);
     const client = await connect(address, { authKey: KEY });
     const pending = client
@@ -456,7 +459,7 @@ describe('leaving in the middle', () => {
     let arrived = (): void => {};
     const accepted = new Promise<void>((resolve) => (arrived = resolve));
     await standIn(address, () => arrived());
-    await manager.close();
+    breakConnection(client);
     await accepted;
     return { client, pending };
   }

@@ -1,7 +1,7 @@
 /** Who ends, and who must not hang, when there is nothing left to do, or somebody has gone. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -13,8 +13,14 @@ const LIMIT = 5_000;
 
 function start(fixture: string, ...args: string[]): ChildProcess {
   const file = path.join(import.meta.dirname, '..', 'fixtures', fixture);
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
+  // What is killed cannot remove what it made: it makes it in a folder of the test.
+  const folder = mkdtempSync(path.join(tmpdir(), 'exit-'));
+  const env = { ...process.env, TMPDIR: folder, XDG_RUNTIME_DIR: folder };
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'], env });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
   return child;
 }
 
@@ -72,8 +78,15 @@ describe('D3 the parent is killed while its workers never let their threads go',
     await once(parent, 'exit');
     await Promise.all(pids.map(gone));
     if (where === 'process') expect(existsSync(path.dirname(address.slice('unix:'.length)))).toBe(false);
-    else removeSocketFolders();
   });
+});
+
+test('D3 the parent is killed while its workers load a module that never ends', async () => {
+  const parent = start('parent.mjs', 'process', 'loads-for-ever.mjs');
+  const { pids } = JSON.parse((await line(parent)).split('\n')[0] as string) as { pids: number[] };
+  parent.kill('SIGKILL');
+  await once(parent, 'exit');
+  await Promise.all(pids.map(gone));
 });
 
 describe('M1 the manager is killed', () => {
@@ -178,10 +191,3 @@ describe('M1 the manager is killed', () => {
     expect(existsSync(path.dirname(connectionFile))).toBe(false);
   });
 });
-
-/** A killed process cannot remove what it made in the run's own temporary folder. */
-function removeSocketFolders(): void {
-  for (const name of readdirSync(tmpdir())) {
-    if (name.startsWith('qm-')) rmSync(path.join(tmpdir(), name), { recursive: true, force: true });
-  }
-}

@@ -8,6 +8,7 @@ import { UnknownMethodError } from '../../errors.ts';
 import { decode, encode } from '../../protocol/codec.ts';
 import { WireError } from '../../protocol/errors.ts';
 import { methods as protocolMethods } from '../../protocol/messages.ts';
+import { encodeShortened, encodeThrown } from '../../protocol/thrown.ts';
 import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
 import { listOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
@@ -105,7 +106,7 @@ class Custom extends SharedObject {
     try {
       result = await method.apply(this.#object, values);
     } catch (error) {
-      throw new WireError(encodeError(error));
+      throw new WireError(encodeThrown(error), (tooLarge) => encodeShortened(error, tooLarge));
     }
     if (this.#returnsProxy.has(wanted))
       return result === undefined || result === null ? result : this.#proxyOf(result, session);
@@ -147,14 +148,6 @@ class Custom extends SharedObject {
 
 /** Stands for a returned object in what is sent, whatever that object is: of it, only a proxy goes. */
 class Reference {}
-
-function encodeError(error: unknown): Item {
-  try {
-    return encode(error, {}, 'error');
-  } catch {
-    return encode(new Error(error instanceof Error ? error.message : String(error)));
-  }
-}
 
 function construct(factory: CustomFactory, args: readonly unknown[]): unknown {
   return isClass(factory)

@@ -1,4 +1,5 @@
 /** Who hears of a task's end: whoever put it, without asking; whoever asks; and whoever follows its progress. */
+import { FrameTooLargeError } from '../../errors.ts';
 import { Outcome, ToClient } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
 import type { Records } from '../../queue/records.ts';
@@ -6,7 +7,7 @@ import { type Failure, State, type Task } from '../../queue/task.ts';
 import type { Call } from '../call.ts';
 import type { Session } from '../session.ts';
 import { WaitList } from '../wait-list.ts';
-import { failureItem, writePayload } from './payload.ts';
+import { failureItem, unsent, writePayload } from './payload.ts';
 
 type Watcher = (task: Task) => void;
 
@@ -76,9 +77,23 @@ export class Outcomes {
     for (const call of calls) if (!call.session.congested) call.report(value);
   }
 
-  /** Sends the outcome as the answer to the put `call`. */
+  /** Sends the outcome as the answer to the put `call`; of one that is over the limit on messages, what happened. */
   send(task: Task, session: Session, call: number): void {
     if (session.ended) return;
+    try {
+      this.#write(task, session, call);
+    } catch (error) {
+      if (!(error instanceof FrameTooLargeError)) throw error;
+      const { link } = session;
+      const start = link.begin(ToClient.OUTCOME);
+      link.writer.u32(call);
+      link.writer.u8(Outcome.failed);
+      link.writer.item(unsent(task, error));
+      link.end(start);
+    }
+  }
+
+  #write(task: Task, session: Session, call: number): void {
     const { link } = session;
     const { writer } = link;
     const start = link.begin(ToClient.OUTCOME);

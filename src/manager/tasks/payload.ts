@@ -1,5 +1,5 @@
 /** Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, or packed where they name proxies or jobs. */
-import { ProtocolError } from '../../errors.ts';
+import { type FrameTooLargeError, ProtocolError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { Outcome } from '../../protocol/messages.ts';
 import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
@@ -8,6 +8,9 @@ import { same } from '../arguments.ts';
 import type { Session } from '../session.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import type { WorkerInfo } from './taker.ts';
+
+/** Characters that stay of a message that is too long to be sent whole. */
+const SHORT_TEXT = 1000;
 
 export function writePayload(writer: Writer, payload: unknown): void {
   if (payload instanceof Packed) writer.item(payload);
@@ -46,6 +49,16 @@ export function sameInput(a: unknown, b: unknown): boolean {
 export function failureItem(failure: Failure): Item {
   const cause = failure.ancestor === undefined ? (failure.cause as Item) : failureItem(failure.ancestor);
   return errorItem(failure.code, failure.message, failure.fields, cause);
+}
+
+/** An outcome that is over the limit on messages, without what made it long. */
+export function unsent(task: Task, tooLarge: FrameTooLargeError): Item {
+  const { code, message } = task.failure ?? {
+    code: 'QM_TASK_FAILED' as const,
+    message: `task '${task.key}' (${task.name}) succeeded, with an output that cannot be sent`,
+  };
+  const short = message.length > SHORT_TEXT ? `${message.slice(0, SHORT_TEXT)}…` : message;
+  return errorItem(code, short, [], errorItem(tooLarge.code, tooLarge.message));
 }
 
 export function outcomeItem(task: Task): Item {
