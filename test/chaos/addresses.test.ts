@@ -16,9 +16,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { AuthenticationError, connect, Manager, ManagerGoneError, startManager, startWorkers } from 'quartermaster';
 import { listening, managerProcess } from '../kit/listening.ts';
+import { run } from '../kit/run.ts';
 
 const root = process.geteuid?.() === 0;
 const foreignUid = 12_345;
@@ -374,4 +376,26 @@ describe('what connect() says', () => {
     const client = await connect(connectionFile, { name: '名'.repeat(100) });
     await client.close();
   });
+});
+
+/** Node.js 20 would take the numbers of the last stat, a socket's, for a reason not to follow a link on the way. */
+test('after connecting, modules behind a link are still loaded under their own path', async () => {
+  const manager = new Manager({ authKey: key });
+  onTestFinished(() => manager.close());
+  const { connectionFile } = await manager.listen();
+  mkdirSync(at('package'));
+  for (const name of ['one', 'two']) writeFileSync(at(`package/${name}.mjs`), 'export default import.meta.url;');
+  symlinkSync('package', at('link'));
+  writeFileSync(
+    at('main.mjs'),
+    `
+    import '${pathToFileURL(at('package/one.mjs')).href}';
+    import { connect } from '${pathToFileURL(join(import.meta.dirname, '../../dist/index.js')).href}';
+    const client = await connect(process.argv[2]);
+    console.log((await import('${pathToFileURL(at('link/two.mjs')).href}')).default);
+    await client.close();
+    `,
+  );
+  const { stdout } = await run(process.execPath, [at('main.mjs'), connectionFile]);
+  expect(stdout.trim()).toBe(pathToFileURL(at('package/two.mjs')).href);
 });

@@ -103,7 +103,7 @@ const refused: [what: string, value: unknown, at: string][] = [
 function writesOf(client: Client): () => number {
   const { link } = connectionUnder(client);
   const spy = vi.spyOn(link.transport, 'send');
-  onTestFinished(() => void spy.mockRestore());
+  onTestFinished(() => spy.mockRestore());
   return () => spy.mock.calls.length + link.writer.length;
 }
 
@@ -276,7 +276,7 @@ describe('P5 large values', () => {
       () => manager.dict('large').set('k', large),
     ];
     for (const call of calls) {
-      const error = (await (call() as Promise<unknown>).catch((reason: unknown) => reason)) as Error;
+      const error = (await call().catch((reason: unknown) => reason)) as Error;
       expect(error).toBeInstanceOf(FrameTooLargeError);
       expect(error.message).toMatch(
         /^a message of \d+ bytes is over the limit of 67108864; .*raise limits.frameBytes$/,

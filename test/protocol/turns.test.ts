@@ -12,7 +12,7 @@ const method = (type: keyof typeof methods, name: string): number => (methods[ty
 /** Counts the writes of one side of a connection. */
 function countSends(transport: { send(bytes: Uint8Array): void }): { readonly writes: number } {
   const spy = vi.spyOn(transport, 'send');
-  onTestFinished(() => void spy.mockRestore());
+  onTestFinished(() => spy.mockRestore());
   return {
     get writes() {
       return spy.mock.calls.length;
