@@ -90,6 +90,9 @@ const KEPT = 4 * SLAB;
 /** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
 export class Writer {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SLAB);
+  // One call for a number of several bytes: much less code for the engine to compile than a store for each of them.
+  #view = viewOf(this.#buffer);
+  #size = SLAB;
   #from = 0;
   #at = 0;
   #generation = 0;
@@ -109,21 +112,30 @@ export class Writer {
     this.#generation++;
     const taken = this.#buffer.subarray(this.#from, this.#at);
     this.#from = this.#at;
-    if (this.#buffer.length - this.#at < SCRAP || this.#buffer.length > KEPT) this.#renew();
+    if (this.#size - this.#at < SCRAP || this.#size > KEPT) this.#renew();
     return taken;
   }
 
   #renew(): void {
-    this.#buffer = Buffer.allocUnsafeSlow(SLAB);
+    this.#use(Buffer.allocUnsafeSlow(SLAB));
     this.#from = this.#at = 0;
   }
 
+  #use(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#view = viewOf(buffer);
+    this.#size = buffer.length;
+  }
+
   #room(bytes: number): void {
-    if (this.#at + bytes <= this.#buffer.length) return;
+    if (this.#at + bytes > this.#size) this.#grow(bytes);
+  }
+
+  #grow(bytes: number): void {
     const used = this.#at - this.#from;
     const grown = Buffer.allocUnsafeSlow(Math.max(SLAB, (used + bytes) * (used === 0 ? 1 : 2)));
     this.#buffer.copy(grown, 0, this.#from, this.#at);
-    this.#buffer = grown;
+    this.#use(grown);
     this.#from = 0;
     this.#at = used;
   }
@@ -131,14 +143,14 @@ export class Writer {
   /** Drops the frame that was begun at `start`: one that turned out not to be encodable leaves no trace. */
   abandonFrame(start: number): void {
     this.#at = this.#from + start;
-    if (start === 0 && this.#buffer.length > KEPT) this.#renew();
+    if (start === 0 && this.#size > KEPT) this.#renew();
   }
 
   /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
   startFrame(kind: number): number {
     this.#room(5);
     const at = this.#at;
-    this.#buffer[at + 4] = kind;
+    this.#view.setUint8(at + 4, kind);
     this.#at = at + 5;
     return at - this.#from;
   }
@@ -146,17 +158,11 @@ export class Writer {
   /** Starts a frame that begins with two numbers, as nearly all do. */
   startCall(kind: number, call: number, handle: number): number {
     this.#room(13);
-    const buffer = this.#buffer;
     const at = this.#at;
-    buffer[at + 4] = kind;
-    buffer[at + 5] = call;
-    buffer[at + 6] = call >>> 8;
-    buffer[at + 7] = call >>> 16;
-    buffer[at + 8] = call >>> 24;
-    buffer[at + 9] = handle;
-    buffer[at + 10] = handle >>> 8;
-    buffer[at + 11] = handle >>> 16;
-    buffer[at + 12] = handle >>> 24;
+    const view = this.#view;
+    view.setUint8(at + 4, kind);
+    view.setUint32(at + 5, call, true);
+    view.setUint32(at + 9, handle, true);
     this.#at = at + 13;
     return at - this.#from;
   }
@@ -165,48 +171,40 @@ export class Writer {
   endFrame(start: number): number {
     const at = this.#from + start;
     const size = this.#at - at;
-    const rest = size - 4;
-    const buffer = this.#buffer;
-    buffer[at] = rest;
-    buffer[at + 1] = rest >>> 8;
-    buffer[at + 2] = rest >>> 16;
-    buffer[at + 3] = rest >>> 24;
+    this.#view.setUint32(at, size - 4, true);
     return size;
   }
 
   u8(value: number): void {
     this.#room(1);
-    this.#buffer[this.#at++] = value;
+    this.#view.setUint8(this.#at++, value);
   }
 
   u16(value: number): void {
     this.#room(2);
-    const at = this.#at;
-    this.#buffer[at] = value;
-    this.#buffer[at + 1] = value >>> 8;
-    this.#at = at + 2;
+    this.#view.setUint16(this.#at, value, true);
+    this.#at += 2;
   }
 
   u32(value: number): void {
     this.#room(4);
-    const buffer = this.#buffer;
-    const at = this.#at;
-    buffer[at] = value;
-    buffer[at + 1] = value >>> 8;
-    buffer[at + 2] = value >>> 16;
-    buffer[at + 3] = value >>> 24;
-    this.#at = at + 4;
+    this.#view.setUint32(this.#at, value, true);
+    this.#at += 4;
   }
 
   /** Counters that may pass 2^32 (task numbers, lease sequences): 48 bits last 8 years at a million a second. */
   u48(value: number): void {
-    this.u32(value % 0x1_0000_0000);
-    this.u16(Math.floor(value / 0x1_0000_0000));
+    this.#room(6);
+    const at = this.#at;
+    this.#view.setUint32(at, value, true); // takes it modulo 2^32
+    this.#view.setUint16(at + 4, value / 0x1_0000_0000, true);
+    this.#at = at + 6;
   }
 
   f64(value: number): void {
     this.#room(8);
-    this.#at = this.#buffer.writeDoubleLE(value, this.#at);
+    this.#view.setFloat64(this.#at, value, true);
+    this.#at += 8;
   }
 
   /** Bytes as they are, without a length. */
@@ -240,12 +238,12 @@ export class Writer {
 
   /** Overwrites a byte that was written when `length` was `at`. */
   patchU8(value: number, at: number): void {
-    this.#buffer[this.#from + at] = value;
+    this.#view.setUint8(this.#from + at, value);
   }
 
   /** Overwrites a u32 that was written when `length` was `at`. */
   patchU32(value: number, at: number): void {
-    this.#buffer.writeUInt32LE(value, this.#from + at);
+    this.#view.setUint32(this.#from + at, value, true);
   }
 
   /** An item's bytes, as they came. */
@@ -380,18 +378,23 @@ export class Writer {
 /** Reads one frame's body; every read past its end is a `ProtocolError`. */
 export class Reader {
   #buffer: Buffer;
+  #view: DataView;
   #at: number;
   #end: number;
 
   constructor(buffer: Buffer, from = 0, to = buffer.length) {
     this.#buffer = buffer;
+    this.#view = viewOf(buffer);
     this.#at = from;
     this.#end = to;
   }
 
   /** Points the reader at another frame: a connection keeps one reader for all of them. */
   reset(buffer: Buffer, from: number, to: number): this {
-    this.#buffer = buffer;
+    if (buffer !== this.#buffer) {
+      this.#buffer = buffer;
+      this.#view = viewOf(buffer);
+    }
     this.#at = from;
     this.#end = to;
     return this;
@@ -411,9 +414,13 @@ export class Reader {
 
   #need(bytes: number): number {
     const at = this.#at;
-    if (bytes > this.#end - at) throw new ProtocolError(`a message ends ${bytes - (this.#end - at)} bytes too early`);
+    if (bytes > this.#end - at) throw this.#short(bytes);
     this.#at = at + bytes;
     return at;
+  }
+
+  #short(bytes: number): ProtocolError {
+    return new ProtocolError(`a message ends ${bytes - (this.#end - this.#at)} bytes too early`);
   }
 
   /** The message must end here. */
@@ -422,28 +429,24 @@ export class Reader {
   }
 
   u8(): number {
-    return this.#buffer[this.#need(1)] as number;
+    return this.#view.getUint8(this.#need(1));
   }
 
   u16(): number {
-    const at = this.#need(2);
-    return (this.#buffer[at] as number) | ((this.#buffer[at + 1] as number) << 8);
+    return this.#view.getUint16(this.#need(2), true);
   }
 
   u32(): number {
-    const at = this.#need(4);
-    const buffer = this.#buffer;
-    const low = (buffer[at] as number) | ((buffer[at + 1] as number) << 8) | ((buffer[at + 2] as number) << 16);
-    return low + (buffer[at + 3] as number) * 0x100_0000;
+    return this.#view.getUint32(this.#need(4), true);
   }
 
   u48(): number {
-    const low = this.u32();
-    return this.u16() * 0x1_0000_0000 + low;
+    const at = this.#need(6);
+    return this.#view.getUint16(at + 4, true) * 0x1_0000_0000 + this.#view.getUint32(at, true);
   }
 
   f64(): number {
-    return this.#buffer.readDoubleLE(this.#need(8));
+    return this.#view.getFloat64(this.#need(8), true);
   }
 
   /** A view into the frame: valid only until the reader's owner goes on; copy what is kept. */
@@ -469,7 +472,7 @@ export class Reader {
   #endsWith(at: number, end: number): boolean {
     const tag = this.#buffer[at];
     if (tag === ASCII) return this.#buffer[at + 1] === end - at - 2;
-    return (tag === PACKED || tag === UTF8) && end - at >= 5 && this.#buffer.readUInt32LE(at + 1) === end - at - 5;
+    return (tag === PACKED || tag === UTF8) && end - at >= 5 && this.#view.getUint32(at + 1, true) === end - at - 5;
   }
 
   text(): string {
@@ -513,7 +516,7 @@ export class Reader {
       case TRUE:
         return true;
       case INT32:
-        return this.#buffer.readInt32LE(this.#need(4));
+        return this.#view.getInt32(this.#need(4), true);
       case FLOAT64:
         return this.f64();
       case ASCII: {
@@ -586,6 +589,10 @@ export class Reader {
     const at = this.#need(size);
     return new Packed(copyOf(this.#buffer, at, at + size), proxies, jobs);
   }
+}
+
+function viewOf(buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** A copy that owns its memory where it is large, and shares Node's small pool where it is not. */
