@@ -16,8 +16,9 @@ import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
 import { Lock } from './objects/lock.ts';
 import type { SharedObject } from './shared-object.ts';
+import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
 import type { Taker } from './tasks/taker.ts';
-import { refuseLease, Tasks } from './tasks/tasks.ts';
+import { Tasks } from './tasks/tasks.ts';
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -102,19 +103,21 @@ export class Session {
     if (this.ended) return;
     switch (kind) {
       case ToManager.PUT:
-      case ToManager.TAKE:
+        return readPuts(this, reader);
       case ToManager.COMPLETE:
+        return readCompletes(this, reader);
+      case ToManager.TAKE:
       case ToManager.FAIL:
       case ToManager.RELEASE:
       case ToManager.EXTEND:
       case ToManager.GRAPH:
-        return this.#taskCall(kind, reader);
+        return readTaskCall(this, kind, reader);
       case ToManager.CALL:
         return this.#call(reader);
       case ToManager.STARTED:
       case ToManager.PROGRESS:
       case ToManager.WINDOW:
-        return this.#taskNote(kind, reader);
+        return readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();
         this.taskNames[index] = this.manager.internName(reader.text());
@@ -282,62 +285,16 @@ export class Session {
   }
 
   #objectOf(handle: number): SharedObject {
-    const entry = this.#entry(handle);
+    const entry = this.entry(handle);
     if (entry.object === undefined) throw entry.error;
     return entry.object;
   }
 
-  #entry(handle: number): Handle {
+  /** What the client has opened under that number. */
+  entry(handle: number): Handle {
     const entry = this.handles.get(handle);
     if (entry === undefined) throw new ProtocolError(`no handle ${handle} is open`);
     return entry;
-  }
-
-  /** Frames of a task queue that are answered. What is wrong with one is the answer, unless it breaks the protocol. */
-  #taskCall(kind: number, reader: Reader): void {
-    const call = reader.u32();
-    const handle = reader.u32();
-    try {
-      const { object, error, hold } = this.#entry(handle);
-      if (object === undefined) throw error;
-      if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
-      if (hold !== undefined) hold.check();
-      const held = hold !== undefined;
-      if (kind === ToManager.PUT) return object.readPut(this, call, held, reader);
-      if (kind === ToManager.GRAPH) return object.readGraph(this, call, held, reader);
-      if (kind === ToManager.TAKE) {
-        return object.readTake(this, call, object.takers.of(this, hold?.handle ?? handle), held, reader);
-      }
-      const taker = this.takers.get(handle);
-      if (taker === undefined) return refuseLease(this, call, reader.u48());
-      if (kind === ToManager.COMPLETE) object.readComplete(this, call, taker, reader);
-      else if (kind === ToManager.FAIL) object.readFail(this, call, taker, reader);
-      else if (kind === ToManager.RELEASE) object.readRelease(this, call, taker, reader);
-      else object.readExtend(this, call, taker, reader);
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error;
-      this.failed(call, error);
-    }
-  }
-
-  /** Frames of a taker that are not answered. */
-  #taskNote(kind: number, reader: Reader): void {
-    const handle = reader.u32();
-    const taker = this.takers.get(handle);
-    const object = this.handles.get(handle)?.object;
-    if (taker === undefined || !(object instanceof Tasks)) return;
-    if (kind === ToManager.STARTED) taker.started = Math.max(taker.started, reader.u48());
-    else if (kind === ToManager.PROGRESS) this.#progress(object, taker, reader);
-    else object.takers.resize(taker, reader.u16());
-  }
-
-  /** Progress that names an object which could not be opened has nobody to be told; only its like is lost. */
-  #progress(tasks: Tasks, taker: Taker, reader: Reader): void {
-    try {
-      tasks.readProgress(this, taker, reader);
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error;
-    }
   }
 
   #open(reader: Reader): void {
@@ -413,7 +370,7 @@ export class Session {
   #hold(reader: Reader): void {
     const call = new Call(this, reader.u32(), false);
     const handle = reader.u32();
-    const { object, error, hold: outer } = this.#entry(handle);
+    const { object, error, hold: outer } = this.entry(handle);
     const alias = reader.u32();
     const timeout = reader.f64();
     if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);

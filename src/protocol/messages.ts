@@ -23,6 +23,11 @@ export const PARTIAL_FRAME_DEADLINE = 30_000;
 /** Default of `limits.frameBytes`. */
 export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
 
+/**
+ * Frames that hold several entries begin with a handle; each entry begins with its size (u32, without itself). What is
+ * called the rest below ends with its entry.
+ */
+
 /** Client to manager. */
 export const ToManager = {
   /** magic 'QM', u16 version, u8 role, 32 bytes nonce: fixed size, the only frame parsed before authentication but PROOF */
@@ -47,13 +52,16 @@ export const ToManager = {
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 20,
-  /** u32 call, u32 handle, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input */
+  /** u32 handle, entries: u32 call, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input */
   PUT: 21,
   /** u32 call, u32 handle, u8 1 = do not wait, u16 window */
   TAKE: 22,
   /** u32 handle, u16 window: how many leased tasks this taker wants to hold */
   WINDOW: 23,
-  /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran in tenths of a ms, u8 PayloadFlags, rest: output */
+  /**
+   * u32 handle, entries: u32 call (0: no answer is wanted, and no objects or jobs are named), u48 lease, u48 number, u32
+   * how long it ran in tenths of a ms, u8 PayloadFlags, rest: output
+   */
   COMPLETE: 24,
   /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, rest: error */
   FAIL: 25,
@@ -97,9 +105,12 @@ export const ToClient = {
   NAME: 150,
   /** u32 first call, u32 count, u48 first number: puts that were accepted, numbers counting up with the calls */
   ACCEPTED: 151,
-  /** u32 call of the put, u8 TaskOutcome, rest: output | error */
+  /** u32 0, entries: u32 call of the put, u8 Outcome, rest: output | error */
   OUTCOME: 152,
-  /** u32 handle, u48 lease, u48 number, u8 TaskFlags, u16 name, u16 attempt, [item id], [item outputs: [id, output, …]], rest: input */
+  /**
+   * u32 handle, entries: u48 lease, u48 number, u8 TaskFlags, u16 name, u16 attempt, [item id], [item outputs: [id,
+   * output, …]], rest: input
+   */
   TASK: 153,
   /** u32 call, u16 how many tasks were sent for it */
   TAKEN: 154,

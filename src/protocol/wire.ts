@@ -91,7 +91,7 @@ const KEPT = 4 * SLAB;
 export class Writer {
   #buffer: Buffer = Buffer.allocUnsafeSlow(SLAB);
   // One call for a number of several bytes: much less code for the engine to compile than a store for each of them.
-  #view = viewOf(this.#buffer);
+  data = viewOf(this.#buffer);
   #size = SLAB;
   #from = 0;
   #at = 0;
@@ -123,12 +123,8 @@ export class Writer {
 
   #use(buffer: Buffer): void {
     this.#buffer = buffer;
-    this.#view = viewOf(buffer);
+    this.data = viewOf(buffer);
     this.#size = buffer.length;
-  }
-
-  #room(bytes: number): void {
-    if (this.#at + bytes > this.#size) this.#grow(bytes);
   }
 
   #grow(bytes: number): void {
@@ -146,71 +142,87 @@ export class Writer {
     if (start === 0 && this.#size > KEPT) this.#renew();
   }
 
+  /** Back to where it was when `length` was `at`: what came after is not sent. */
+  cut(at: number): void {
+    this.#at = this.#from + at;
+  }
+
+  /** A copy of what was written since `length` was `at`. */
+  copySince(at: number): Buffer {
+    return copyOf(this.#buffer, this.#from + at, this.#at);
+  }
+
   /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
   startFrame(kind: number): number {
-    this.#room(5);
+    if (this.#at + 5 > this.#size) this.#grow(5);
     const at = this.#at;
-    this.#view.setUint8(at + 4, kind);
+    this.data.setUint8(at + 4, kind);
     this.#at = at + 5;
     return at - this.#from;
   }
 
   /** Starts a frame that begins with two numbers, as nearly all do. */
   startCall(kind: number, call: number, handle: number): number {
-    this.#room(13);
+    if (this.#at + 13 > this.#size) this.#grow(13);
     const at = this.#at;
-    const view = this.#view;
-    view.setUint8(at + 4, kind);
-    view.setUint32(at + 5, call, true);
-    view.setUint32(at + 9, handle, true);
+    const { data } = this;
+    data.setUint8(at + 4, kind);
+    data.setUint32(at + 5, call, true);
+    data.setUint32(at + 9, handle, true);
     this.#at = at + 13;
     return at - this.#from;
+  }
+
+  /** Makes room for `bytes` bytes, which the caller writes to `data` from the position on that is returned. */
+  claim(bytes: number): number {
+    if (this.#at + bytes > this.#size) this.#grow(bytes);
+    const at = this.#at;
+    this.#at = at + bytes;
+    return at;
   }
 
   /** Ends the frame started at `start` and returns its size with the length word. */
   endFrame(start: number): number {
     const at = this.#from + start;
     const size = this.#at - at;
-    this.#view.setUint32(at, size - 4, true);
+    this.data.setUint32(at, size - 4, true);
     return size;
   }
 
   u8(value: number): void {
-    this.#room(1);
-    this.#view.setUint8(this.#at++, value);
+    if (this.#at + 1 > this.#size) this.#grow(1);
+    this.data.setUint8(this.#at++, value);
   }
 
   u16(value: number): void {
-    this.#room(2);
-    this.#view.setUint16(this.#at, value, true);
+    if (this.#at + 2 > this.#size) this.#grow(2);
+    this.data.setUint16(this.#at, value, true);
     this.#at += 2;
   }
 
   u32(value: number): void {
-    this.#room(4);
-    this.#view.setUint32(this.#at, value, true);
+    if (this.#at + 4 > this.#size) this.#grow(4);
+    this.data.setUint32(this.#at, value, true);
     this.#at += 4;
   }
 
   /** Counters that may pass 2^32 (task numbers, lease sequences): 48 bits last 8 years at a million a second. */
   u48(value: number): void {
-    this.#room(6);
-    const at = this.#at;
-    this.#view.setUint32(at, value, true); // takes it modulo 2^32
-    this.#view.setUint16(at + 4, value / 0x1_0000_0000, true);
-    this.#at = at + 6;
+    if (this.#at + 6 > this.#size) this.#grow(6);
+    setU48(this.data, this.#at, value);
+    this.#at += 6;
   }
 
   f64(value: number): void {
-    this.#room(8);
-    this.#view.setFloat64(this.#at, value, true);
+    if (this.#at + 8 > this.#size) this.#grow(8);
+    this.data.setFloat64(this.#at, value, true);
     this.#at += 8;
   }
 
   /** Bytes as they are, without a length. */
   raw(bytes: Uint8Array, from = 0, to = bytes.length): void {
     const size = to - from;
-    this.#room(size);
+    if (this.#at + size > this.#size) this.#grow(size);
     if (size < SHORT) {
       const buffer = this.#buffer;
       let at = this.#at;
@@ -224,7 +236,7 @@ export class Writer {
   /** A string whose characters stand for bytes, as they are. */
   latin1(bytes: string): void {
     const { length } = bytes;
-    this.#room(length);
+    if (this.#at + length > this.#size) this.#grow(length);
     if (length < SHORT) {
       // Cheaper than a call into the engine's own code.
       const buffer = this.#buffer;
@@ -238,12 +250,12 @@ export class Writer {
 
   /** Overwrites a byte that was written when `length` was `at`. */
   patchU8(value: number, at: number): void {
-    this.#view.setUint8(this.#from + at, value);
+    this.data.setUint8(this.#from + at, value);
   }
 
   /** Overwrites a u32 that was written when `length` was `at`. */
   patchU32(value: number, at: number): void {
-    this.#view.setUint32(this.#from + at, value, true);
+    this.data.setUint32(this.#from + at, value, true);
   }
 
   /** An item's bytes, as they came. */
@@ -257,7 +269,7 @@ export class Writer {
     const size = Buffer.byteLength(value);
     if (size > 0xffff) throw new RangeError(`a name of ${size} bytes is too long; at most 65,535 are allowed`);
     this.u16(size);
-    this.#room(size);
+    if (this.#at + size > this.#size) this.#grow(size);
     this.#at += this.#buffer.write(value, this.#at, 'utf8');
   }
 
@@ -299,7 +311,7 @@ export class Writer {
   #string(value: string): void {
     const length = value.length;
     if (length < 256) {
-      this.#room(2 + length);
+      if (this.#at + 2 + length > this.#size) this.#grow(2 + length);
       const buffer = this.#buffer;
       const start = this.#at;
       let at = start + 2;
@@ -320,12 +332,12 @@ export class Writer {
       const size = Buffer.byteLength(value);
       this.u8(UTF8);
       this.u32(size);
-      this.#room(size);
+      if (this.#at + size > this.#size) this.#grow(size);
       this.#at += this.#buffer.write(value, this.#at, 'utf8');
     } else {
       this.u8(UTF16);
       this.u32(length * 2);
-      this.#room(length * 2);
+      if (this.#at + length * 2 > this.#size) this.#grow(length * 2);
       this.#at += this.#buffer.write(value, this.#at, 'ucs2');
     }
   }
@@ -378,13 +390,13 @@ export class Writer {
 /** Reads one frame's body; every read past its end is a `ProtocolError`. */
 export class Reader {
   #buffer: Buffer;
-  #view: DataView;
+  data: DataView;
   #at: number;
   #end: number;
 
   constructor(buffer: Buffer, from = 0, to = buffer.length) {
     this.#buffer = buffer;
-    this.#view = viewOf(buffer);
+    this.data = viewOf(buffer);
     this.#at = from;
     this.#end = to;
   }
@@ -393,7 +405,7 @@ export class Reader {
   reset(buffer: Buffer, from: number, to: number): this {
     if (buffer !== this.#buffer) {
       this.#buffer = buffer;
-      this.#view = viewOf(buffer);
+      this.data = viewOf(buffer);
     }
     this.#at = from;
     this.#end = to;
@@ -428,25 +440,61 @@ export class Reader {
     if (this.#at !== this.#end) throw new ProtocolError(`a message has ${this.#end - this.#at} bytes too many`);
   }
 
+  /** Starts an entry of a frame that holds several; returns the position at which it ends. */
+  entry(): number {
+    const size = this.u32();
+    if (size > this.#end - this.#at) throw this.#short(size);
+    return this.#at + size;
+  }
+
+  /** The entry must end here. */
+  endEntry(end: number): void {
+    if (this.#at !== end) throw new ProtocolError(`a part of a message ends at ${this.#at}, not at ${end}`);
+  }
+
+  /** Passes what is left of an entry. */
+  skipTo(end: number): void {
+    this.#at = end;
+  }
+
+  /** Passes `bytes` bytes, which the caller reads from `data` from the position on that is returned. */
+  claim(bytes: number): number {
+    const at = this.#at;
+    if (at + bytes > this.#end) throw this.#short(bytes);
+    this.#at = at + bytes;
+    return at;
+  }
+
   u8(): number {
-    return this.#view.getUint8(this.#need(1));
+    const at = this.#at;
+    if (at + 1 > this.#end) throw this.#short(1);
+    this.#at = at + 1;
+    return this.data.getUint8(at);
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#need(2), true);
+    const at = this.#at;
+    if (at + 2 > this.#end) throw this.#short(2);
+    this.#at = at + 2;
+    return this.data.getUint16(at, true);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#need(4), true);
+    const at = this.#at;
+    if (at + 4 > this.#end) throw this.#short(4);
+    this.#at = at + 4;
+    return this.data.getUint32(at, true);
   }
 
   u48(): number {
-    const at = this.#need(6);
-    return this.#view.getUint16(at + 4, true) * 0x1_0000_0000 + this.#view.getUint32(at, true);
+    const at = this.#at;
+    if (at + 6 > this.#end) throw this.#short(6);
+    this.#at = at + 6;
+    return getU48(this.data, at);
   }
 
   f64(): number {
-    return this.#view.getFloat64(this.#need(8), true);
+    return this.data.getFloat64(this.#need(8), true);
   }
 
   /** A view into the frame: valid only until the reader's owner goes on; copy what is kept. */
@@ -457,12 +505,16 @@ export class Reader {
 
   /** The rest of the frame as an item's bytes, see `Verbatim`. */
   rest(): string | Buffer {
+    return this.itemUntil(this.#end);
+  }
+
+  /** The same of an entry that ends at `end`. */
+  itemUntil(end: number): string | Buffer {
     const at = this.#at;
-    const end = this.#end;
     if (at >= end) throw new ProtocolError('a message ends where a value belongs');
     if (!this.#endsWith(at, end)) {
       this.item();
-      this.end();
+      this.endEntry(end);
     }
     this.#at = end;
     return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : copyOf(this.#buffer, at, end);
@@ -472,7 +524,7 @@ export class Reader {
   #endsWith(at: number, end: number): boolean {
     const tag = this.#buffer[at];
     if (tag === ASCII) return this.#buffer[at + 1] === end - at - 2;
-    return (tag === PACKED || tag === UTF8) && end - at >= 5 && this.#view.getUint32(at + 1, true) === end - at - 5;
+    return (tag === PACKED || tag === UTF8) && end - at >= 5 && this.data.getUint32(at + 1, true) === end - at - 5;
   }
 
   text(): string {
@@ -516,7 +568,7 @@ export class Reader {
       case TRUE:
         return true;
       case INT32:
-        return this.#view.getInt32(this.#need(4), true);
+        return this.data.getInt32(this.#need(4), true);
       case FLOAT64:
         return this.f64();
       case ASCII: {
@@ -589,6 +641,16 @@ export class Reader {
     const at = this.#need(size);
     return new Packed(copyOf(this.#buffer, at, at + size), proxies, jobs);
   }
+}
+
+/** Takes it modulo 2^48. */
+export function setU48(data: DataView, at: number, value: number): void {
+  data.setUint32(at, value, true);
+  data.setUint16(at + 4, value / 0x1_0000_0000, true);
+}
+
+export function getU48(data: DataView, at: number): number {
+  return data.getUint16(at + 4, true) * 0x1_0000_0000 + data.getUint32(at, true);
 }
 
 function viewOf(buffer: Buffer): DataView {

@@ -18,6 +18,7 @@ import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
+import { ToldNames } from './told-names.ts';
 
 /** What an object's handle stands for, so that it can be opened again. */
 export interface Opening {
@@ -57,7 +58,7 @@ export class Connection extends EventEmitter {
   readonly #calls = new Numbered<Pending>();
   readonly #openings = new Map<number, Opening>();
   readonly #listeners = new Map<number, Listener>();
-  readonly #nameIndex = new Map<string, number>();
+  readonly #told = new ToldNames();
   #handles = 0;
   #callIds = 0;
   #waiting = 0;
@@ -182,6 +183,12 @@ export class Connection extends EventEmitter {
     return id;
   }
 
+  /** The number of a call that is not answered. */
+  unanswered(): number {
+    if (this.#down !== undefined) throw this.#down;
+    return 0;
+  }
+
   /** Ends the frame that carries call `id`; a frame that is too long takes its call with it. */
   finish(start: number, id: number): void {
     try {
@@ -192,9 +199,19 @@ export class Connection extends EventEmitter {
     }
   }
 
-  /** The frame begun at `start`, and its call, were not to be. */
-  abandon(start: number, id: number): void {
-    this.link.writer.abandonFrame(start);
+  /** Ends the entry that carries call `id`, likewise. */
+  finishEntry(id: number): void {
+    try {
+      this.link.endEntry();
+    } catch (error) {
+      this.forget(id);
+      throw error;
+    }
+  }
+
+  /** The entry that was begun, and its call, were not to be. */
+  dropEntry(id: number): void {
+    this.link.dropEntry();
     this.forget(id);
   }
 
@@ -251,21 +268,7 @@ export class Connection extends EventEmitter {
   /** The index by which the manager knows a task's name; told with its first use. */
   nameIndex(name: string): number {
     if (this.#down !== undefined) throw this.#down;
-    let index = this.#nameIndex.get(name);
-    if (index === undefined) {
-      if (typeof name !== 'string' || name === '' || name.length > 1000) {
-        throw new TypeError('the name of a task must be a string of 1 to 1,000 characters');
-      }
-      // Numbers are 16 bits: when all are taken, naming begins anew.
-      if (this.#nameIndex.size > 0xffff) this.#nameIndex.clear();
-      index = this.#nameIndex.size;
-      const start = this.link.begin(ToManager.NAME);
-      this.link.writer.u16(index);
-      this.link.writer.text(name);
-      this.link.end(start);
-      this.#nameIndex.set(name, index);
-    }
-    return index;
+    return this.#told.index(name, this.link);
   }
 
   /** Ends the connection: outstanding calls reject, and nothing keeps the process alive. */
@@ -308,12 +311,8 @@ export class Connection extends EventEmitter {
 
   #frame(kind: number, reader: Reader): void {
     switch (kind) {
-      case ToClient.OUTCOME: {
-        const id = reader.u32();
-        const pending = this.#calls.get(id);
-        if (pending?.outcome(reader.u8() === Outcome.succeeded, reader)) this.forget(id);
-        return;
-      }
+      case ToClient.OUTCOME:
+        return this.#outcomes(reader);
       case ToClient.TASK:
       case ToClient.LOST:
         return this.#listeners.get(reader.u32())?.frame?.(kind, reader);
@@ -369,6 +368,17 @@ export class Connection extends EventEmitter {
     }
   }
 
+  #outcomes(reader: Reader): void {
+    reader.u32();
+    while (reader.left > 0) {
+      const end = reader.entry();
+      const id = reader.u32();
+      const pending = this.#calls.get(id);
+      if (pending?.outcome(reader.u8() === Outcome.succeeded, reader)) this.forget(id);
+      reader.skipTo(end);
+    }
+  }
+
   /** The socket has gone. */
   #lost(error: Error | undefined): void {
     if (this.#closed) return;
@@ -405,7 +415,7 @@ export class Connection extends EventEmitter {
     const listeners = [...this.#listeners.values()];
     if (!this.#closed) {
       this.#down = undefined;
-      this.#nameIndex.clear();
+      this.#told.clear();
       this.names.length = 0;
       for (const [handle, opening] of [...this.#openings]) {
         if (opening.name === undefined) this.#openings.delete(handle);

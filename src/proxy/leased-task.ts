@@ -2,11 +2,14 @@ import { type FrameTooLargeError, LeaseLostError, NonRetryableError } from '../e
 import { type CodecContext, decode, decodeFrom, encode, encodeTo } from '../protocol/codec.ts';
 import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';
 import { describe, encodeShortened, encodeThrown } from '../protocol/thrown.ts';
-import { type Item, Packed, Reader, type Writer } from '../protocol/wire.ts';
+import { type Item, Packed, Reader, setU48, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-proxy.ts';
 import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
+
+/** Told of an outcome that the manager did not take, although the lease was not lost. */
+type Refused = (task: Leased, error: unknown) => void;
 
 /** The outputs of the jobs that an input names, by id. */
 export type Outputs = ReadonlyMap<string, Item>;
@@ -93,7 +96,7 @@ export class Leased implements LeasedTask {
   }
 
   complete(output?: unknown): Promise<void> {
-    return this.#end((resolve, reject) => this.finish(output, resolve, reject));
+    return this.#end((resolve, reject) => this.#complete(output, new PendingEnd(this, resolve, reject), nobody));
   }
 
   fail(error: unknown, options?: { retry?: boolean }): Promise<void> {
@@ -101,27 +104,43 @@ export class Leased implements LeasedTask {
     return this.#end((resolve, reject) => this.finishWith(error, final, resolve, reject));
   }
 
-  /** For the worker loop: `complete` without a promise. Throws where nothing could be sent. */
-  finish(output: unknown, resolve: (() => void) | undefined, reject: (error: unknown) => void): void {
+  /**
+   * For the worker loop: `complete` without a promise. Throws where nothing could be sent. Where the output is nothing
+   * but bytes to the manager, no answer is asked for: that the lease was lost would be the only one.
+   */
+  finish(output: unknown, refused: Refused): void {
+    this.#complete(output, undefined, refused);
+  }
+
+  #complete(output: unknown, end: PendingEnd | undefined, refused: Refused): void {
     if (this.#lost !== undefined) throw lateError(this.#lost);
     const { connection, handle } = this.#taker;
     const now = performance.now();
     const ran = now - this.startedAt;
-    const id = connection.begin(new PendingEnd(this, resolve, reject));
-    const start = connection.link.beginCall(ToManager.COMPLETE, id, handle);
+    let id = end === undefined ? connection.unanswered() : connection.begin(end);
+    connection.link.beginEntry(ToManager.COMPLETE, handle);
     const { writer } = connection.link;
     try {
-      writer.u48(this.lease);
-      writer.u48(this.number);
-      writer.u32(tenths(ran));
-      const flagsAt = writer.length;
-      writer.u8(0);
-      if (encodeTo(writer, output, connection.codec, 'output')) writer.patchU8(PayloadFlags.refs, flagsAt);
+      const idAt = writer.length;
+      const at = writer.claim(21);
+      const { data } = writer;
+      data.setUint32(at, id, true);
+      setU48(data, at + 4, this.lease);
+      setU48(data, at + 10, this.number);
+      data.setUint32(at + 16, tenths(ran), true);
+      data.setUint8(at + 20, 0);
+      if (encodeTo(writer, output, connection.codec, 'output')) {
+        writer.patchU8(PayloadFlags.refs, idAt + 20);
+        if (id === 0) {
+          id = connection.begin(new PendingEnd(this, undefined, (error) => refused(this, error)));
+          writer.patchU32(id, idAt);
+        }
+      }
     } catch (error) {
-      connection.abandon(start, id);
+      connection.dropEntry(id);
       throw error;
     }
-    connection.finish(start, id);
+    connection.finishEntry(id);
     this.#taker.ended(this, ran, now);
   }
 
@@ -229,6 +248,9 @@ export class Leased implements LeasedTask {
     return { ...codec, job: (ref) => (outputs.has(ref.id) ? decode(outputs.get(ref.id), codec) : codec.job?.(ref)) };
   }
 }
+
+/** Who asked for an answer gets it by its promise. */
+function nobody(): void {}
 
 /** The manager's answer to the end of a lease. */
 class PendingEnd extends Pending {

@@ -168,21 +168,23 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     connection.checkHandle(handle);
     const index = connection.nameIndex(name);
     const id = connection.begin(pending);
-    const start = connection.link.beginCall(ToManager.PUT, id, handle);
+    connection.link.beginEntry(ToManager.PUT, handle);
     const { writer } = connection.link;
     try {
-      const flagsAt = writer.length;
+      const flagsAt = writer.length + 4;
       const given = flags | (extra === undefined ? 0 : PutFlags.options);
-      writer.u8(given);
-      writer.u16(index);
+      const at = writer.claim(7);
+      writer.data.setUint32(at, id, true);
+      writer.data.setUint8(at + 4, given);
+      writer.data.setUint16(at + 5, index, true);
       if (extra !== undefined) writer.item(extra);
       if (options?.id !== undefined) pending.chose(options.id, encode(input, connection.codec, 'input'));
       if (encodeTo(writer, input, connection.codec, 'input')) writer.patchU8(given | PutFlags.refs, flagsAt);
     } catch (error) {
-      connection.abandon(start, id);
+      connection.dropEntry(id);
       throw error;
     }
-    connection.finish(start, id);
+    connection.finishEntry(id);
     return id;
   }
 

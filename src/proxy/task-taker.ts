@@ -8,7 +8,7 @@
  */
 import { errorFrom } from '../protocol/errors.ts';
 import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
-import type { Item, Reader } from '../protocol/wire.ts';
+import { getU48, type Item, type Reader } from '../protocol/wire.ts';
 import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
@@ -76,14 +76,14 @@ export class TaskTaker {
 
   /** `through`: the queue's handle, or that of a hold on it. */
   getNowait(through: number): Promise<LeasedTask | undefined> {
-    const task = this.#next();
+    const task = this.next();
     return task === undefined ? this.#ask(through, true, undefined) : Promise.resolve(task);
   }
 
   async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
     checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
-    return this.#next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
+    return this.next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
   }
 
   /** Handed out, and not ended. */
@@ -100,7 +100,7 @@ export class TaskTaker {
   giveBack(): void {
     this.#rest();
     this.#resize(1);
-    for (let task = this.#next(); task !== undefined; task = this.#next()) this.#return(task);
+    for (let task = this.next(); task !== undefined; task = this.next()) this.#return(task);
   }
 
   #return(task: Leased): void {
@@ -138,7 +138,7 @@ export class TaskTaker {
   /** TASK and LOST frames. */
   frame(kind: number, reader: Reader): void {
     if (kind === ToClient.TASK) {
-      this.#arrived(readTask(this, reader));
+      while (reader.left > 0) this.#arrived(readTask(this, reader));
     } else if (kind === ToClient.LOST) {
       const lease = reader.u48();
       const error = errorFrom(reader.item(), this.connection.codec);
@@ -217,7 +217,7 @@ export class TaskTaker {
     process.nextTick(() => {
       this.#serving = false;
       for (const [id, resolve] of this.#asking) {
-        const task = this.#window.size === 0 ? undefined : this.#next();
+        const task = this.#window.size === 0 ? undefined : this.next();
         if (task === undefined) return;
         this.#asking.delete(id);
         this.connection.cancel(id);
@@ -227,7 +227,7 @@ export class TaskTaker {
   }
 
   /** The next task of the window that is still ours, now the caller's. */
-  #next(): Leased | undefined {
+  next(): Leased | undefined {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
       const now = performance.now();
       if (task.shared && this.#shared?.start(now) === false) {
@@ -267,7 +267,7 @@ export class TaskTaker {
       };
       const answered = (count: number): void => {
         this.#asking.delete(id);
-        const task = this.#next();
+        const task = this.next();
         this.#checkDone();
         if (task !== undefined || count === 0) resolve(task);
         // Another flow of this client, or the helper, was faster.
@@ -391,16 +391,20 @@ class PendingTake extends Pending {
 }
 
 function readTask(taker: TaskTaker, reader: Reader): Leased {
-  const lease = reader.u48();
-  const number = reader.u48();
-  const flags = reader.u8();
-  const name = taker.connection.names[reader.u16()] ?? '';
-  const attempt = reader.u16();
+  const end = reader.entry();
+  const at = reader.claim(17);
+  const { data } = reader;
+  const lease = getU48(data, at);
+  const number = getU48(data, at + 6);
+  const flags = data.getUint8(at + 12);
+  const name = taker.connection.names[data.getUint16(at + 13, true)] ?? '';
+  const attempt = data.getUint16(at + 15, true);
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
   const once = (flags & TaskFlags.once) !== 0;
   const from = reader.position;
-  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, from + reader.left, outputs, once);
+  reader.skipTo(end);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, once);
 }
 
 function outputsFrom(item: Item): Outputs {

@@ -12,6 +12,10 @@ import type { Transport } from './transport.ts';
 
 /** Bytes after which a turn does not wait for its end. */
 const FLUSH_AT = 60_000;
+/** A frame of several entries takes no more of them from this size (bytes) on. */
+const FULL = 16_000;
+/** Length, kind, handle. */
+const ENTRIES_HEADER = 9;
 
 export interface LinkHandlers {
   frame(kind: number, reader: Reader): void;
@@ -34,6 +38,8 @@ export class Link {
   #receiving = false;
   #scheduled = false;
   #closed = false;
+  /** The last frame that holds several entries: what follows it at once may still go into it. */
+  #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
   #flushSoon = (): void => {
     this.#scheduled = false;
     this.flush();
@@ -83,11 +89,73 @@ export class Link {
     const size = this.writer.endFrame(start) - 4;
     if (size > this.sendLimit) {
       this.writer.abandonFrame(start);
-      throw new FrameTooLargeError(
-        `a message of ${size} bytes is over the limit of ${this.sendLimit}; send less at once, or raise limits.frameBytes`,
-      );
+      throw tooLarge(size, this.sendLimit);
     }
     if (this.writer.length > FLUSH_AT) this.flush();
+  }
+
+  /**
+   * Starts an entry of a frame that holds several of a kind for one handle: of the frame before it, where that is such a
+   * one and has not left. Write the entry to `writer`, then `endEntry` or `dropEntry`.
+   */
+  beginEntry(kind: number, handle: number): void {
+    const { writer } = this;
+    const shared = this.#shared;
+    if (
+      writer.length !== shared.end ||
+      kind !== shared.kind ||
+      handle !== shared.handle ||
+      writer.generation !== shared.generation ||
+      shared.end - shared.start > FULL
+    ) {
+      shared.start = this.begin(kind);
+      writer.u32(handle);
+      shared.kind = kind;
+      shared.handle = handle;
+      shared.generation = writer.generation;
+    }
+    shared.entry = writer.length;
+    writer.u32(0);
+  }
+
+  /** Ends the entry; one that the other side would refuse even in a frame of its own is dropped and thrown here. */
+  endEntry(): void {
+    const { writer } = this;
+    const shared = this.#shared;
+    writer.patchU32(writer.length - shared.entry - 4, shared.entry);
+    if (writer.endFrame(shared.start) - 4 > this.sendLimit) this.#partEntry();
+    shared.end = writer.length;
+    if (shared.end > FLUSH_AT) this.flush();
+  }
+
+  /** The entry was not to be: nothing of it is sent. */
+  dropEntry(): void {
+    const shared = this.#shared;
+    if (shared.entry === shared.start + ENTRIES_HEADER) {
+      this.writer.abandonFrame(shared.start);
+      shared.end = -1;
+    } else {
+      this.writer.cut(shared.entry);
+      this.writer.endFrame(shared.start);
+    }
+  }
+
+  /** With those before it the entry is too long: it goes into a frame of its own, unless it was alone. */
+  #partEntry(): void {
+    const { writer } = this;
+    const shared = this.#shared;
+    const alone = shared.entry === shared.start + ENTRIES_HEADER;
+    const bytes = writer.copySince(shared.entry);
+    this.dropEntry();
+    if (!alone) {
+      shared.start = writer.startFrame(shared.kind);
+      writer.u32(shared.handle);
+      shared.entry = writer.length;
+      writer.raw(bytes);
+      if (writer.endFrame(shared.start) - 4 <= this.sendLimit) return;
+      this.dropEntry();
+    }
+    throw tooLarge(bytes.length + ENTRIES_HEADER - 4, this.sendLimit);
   }
 
   flush(): void {
@@ -121,4 +189,10 @@ export class Link {
     this.decoder.stop();
     this.#handlers.closed(error);
   }
+}
+
+function tooLarge(size: number, limit: number): FrameTooLargeError {
+  return new FrameTooLargeError(
+    `a message of ${size} bytes is over the limit of ${limit}; send less at once, or raise limits.frameBytes`,
+  );
 }

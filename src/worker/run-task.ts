@@ -9,12 +9,24 @@ import {
 import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
 
-export interface Runner {
+/** What a worker loop runs tasks with. */
+export class Runner {
   readonly handlers: Handlers;
   /** Name of the worker. */
   readonly name: string;
   /** An outcome could not be reported, although the lease was not lost. */
-  onRefused(task: LeasedTask, error: unknown): void;
+  readonly onRefused: (task: LeasedTask, error: unknown) => void;
+
+  constructor(handlers: Handlers, name: string, onRefused: (task: LeasedTask, error: unknown) => void) {
+    this.handlers = handlers;
+    this.name = name;
+    this.onRefused = onRefused;
+  }
+
+  /** An output that cannot be sent is the handler's failure: the lease is still there. */
+  readonly refused = (task: Leased, error: unknown): void => {
+    if (!isLost(error)) fail(task, error, this, true);
+  };
 }
 
 /** Starts the task. Undefined where its handler has ended already; otherwise resolves when it has. Never rejects. */
@@ -40,14 +52,10 @@ async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner
 }
 
 function complete(task: Leased, output: unknown, runner: Runner): void {
-  const refused = (error: unknown): void => {
-    // An output that cannot be sent is the handler's failure: the lease is still there.
-    if (!isLost(error)) fail(task, error, runner, true);
-  };
   try {
-    task.finish(output, undefined, refused);
+    task.finish(output, runner.refused);
   } catch (error) {
-    refused(error);
+    runner.refused(task, error);
   }
 }
 

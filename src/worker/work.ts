@@ -6,7 +6,7 @@ import type { Leased } from '../proxy/leased-task.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
-import { runTask, type Runner } from './run-task.ts';
+import { Runner, runTask } from './run-task.ts';
 
 /** How a worker loop runs. */
 export interface WorkOptions {
@@ -27,7 +27,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
-  const runner: Runner = { handlers: checkHandlers(handlers, 'work()'), name, onRefused };
+  const runner = new Runner(checkHandlers(handlers, 'work()'), name, onRefused);
   const source = queue[taker];
   source.prepare();
   try {
@@ -41,14 +41,16 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
 }
 
 async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: AbortSignal | undefined): Promise<void> {
+  const source = queue[taker];
   const wait = signal === undefined ? undefined : { signal };
   while (signal?.aborted !== true) {
-    let task: LeasedTask;
+    // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
+    let task: LeasedTask | undefined = source.next();
     try {
-      task = (await queue.getNowait()) ?? (await queue.get(wait));
+      task ??= (await queue.getNowait()) ?? (await queue.get(wait));
     } catch (error) {
       if (isAborted(signal)) return;
-      const { connection } = queue[taker];
+      const { connection } = source;
       if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
       await connection.returned();
       continue;

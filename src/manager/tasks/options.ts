@@ -1,4 +1,5 @@
 /** What a task queue is made with. */
+import type { QueueLimits } from '../../queue/queue.ts';
 import { TypeMismatchError } from '../../errors.ts';
 import type { Item } from '../../protocol/wire.ts';
 import { checkOptions, countOf, numberOf } from '../arguments.ts';
@@ -48,4 +49,9 @@ export function checkSameOptions(title: string, are: TaskDefaults, asked: TaskDe
       `${title} exists with ${name} ${are[name]}, not ${asked[name]}; ask for it with the same options, or with none`,
     );
   }
+}
+
+/** What of the options the queue's core keeps to. */
+export function limitsOf({ maxSize, maxBytes, keepCount, keepAge }: TaskDefaults): QueueLimits {
+  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge } };
 }

@@ -85,27 +85,28 @@ export class Outcomes {
     } catch (error) {
       if (!(error instanceof FrameTooLargeError)) throw error;
       const { link } = session;
-      const start = link.begin(ToClient.OUTCOME);
+      link.beginEntry(ToClient.OUTCOME, 0);
       link.writer.u32(call);
       link.writer.u8(Outcome.failed);
       link.writer.item(unsent(task, error));
-      link.end(start);
+      link.endEntry();
     }
   }
 
   #write(task: Task, session: Session, call: number): void {
     const { link } = session;
     const { writer } = link;
-    const start = link.begin(ToClient.OUTCOME);
-    writer.u32(call);
-    if (task.state === State.succeeded) {
-      writer.u8(Outcome.succeeded);
+    link.beginEntry(ToClient.OUTCOME, 0);
+    const succeeded = task.state === State.succeeded;
+    const at = writer.claim(5);
+    writer.data.setUint32(at, call, true);
+    writer.data.setUint8(at + 4, succeeded ? Outcome.succeeded : Outcome.failed);
+    if (succeeded) {
       writePayload(writer, task.output);
     } else {
-      writer.u8(Outcome.failed);
       writer.item(failureItem(task.failure as Failure));
     }
-    link.end(start);
+    link.endEntry();
   }
 
   #deliver(task: Task, session: Session): void {

@@ -23,8 +23,10 @@ export function payloadItem(payload: unknown): Item {
 }
 
 /** A payload of which its sender says that it names proxies or jobs. */
-export function readWithRefs(session: Session, reader: Reader): Packed {
-  const item = session.adopt(reader.item());
+export function readWithRefs(session: Session, reader: Reader, end: number): Packed {
+  const raw = reader.item();
+  reader.endEntry(end);
+  const item = session.adopt(raw);
   if (!(item instanceof Packed)) throw new ProtocolError('a payload that names proxies or jobs is no packed value');
   return item;
 }

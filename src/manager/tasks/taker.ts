@@ -2,6 +2,7 @@
  * One session's side of a task queue as a taker: the tasks it holds, the calls in which it waits, and its window, which
  * is how many leased tasks it wants to have lying ready so that the next one is there when one ends.
  */
+import { LeaseLostError } from '../../errors.ts';
 import { ToClient } from '../../protocol/messages.ts';
 import type { Holder, Task } from '../../queue/task.ts';
 import type { Session } from '../session.ts';
@@ -77,4 +78,9 @@ export class Taker implements Holder {
     for (const lease of leases) link.writer.u48(lease);
     link.end(start);
   }
+}
+
+export function refuseLease(session: Session, call: number, lease: number): void {
+  const why = `lease ${lease} has ended: the task was given to another worker, cancelled, or its record has gone`;
+  session.failed(call, new LeaseLostError(why));
 }

@@ -6,7 +6,7 @@
 import { DeadlockError, FrameTooLargeError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { TaskFlags, ToClient } from '../../protocol/messages.ts';
-import { Packed } from '../../protocol/wire.ts';
+import { Packed, setU48 } from '../../protocol/wire.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
 import { type Failure, NEVER, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
@@ -205,21 +205,23 @@ export class Takers {
     const { input } = task;
     const jobs = input instanceof Packed && input.jobs.length > 0 ? input.jobs : undefined;
     const name = session.announce(task.name);
-    const start = link.begin(ToClient.TASK);
-    writer.u32(taker.handle);
-    writer.u48(task.lease);
-    writer.u48(task.number);
+    link.beginEntry(ToClient.TASK, taker.handle);
     const once = task.poisonAfter === 1 ? TaskFlags.once : 0;
-    writer.u8((task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once);
-    writer.u16(name);
-    writer.u16(Math.min(0xffff, task.attempt + 1));
+    const flags = (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once;
+    const at = writer.claim(17);
+    const { data } = writer;
+    setU48(data, at, task.lease);
+    setU48(data, at + 6, task.number);
+    data.setUint8(at + 12, flags);
+    data.setUint16(at + 13, name, true);
+    data.setUint16(at + 15, Math.min(0xffff, task.attempt + 1), true);
     if (task.id !== undefined) writer.item(task.id);
     if (jobs !== undefined) {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }
     writePayload(writer, input);
     try {
-      link.end(start);
+      link.endEntry();
     } catch (error) {
       if (!(error instanceof FrameTooLargeError)) throw error;
       this.#refuseInput(taker, task, error);

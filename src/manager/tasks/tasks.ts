@@ -3,19 +3,12 @@
  * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
  * whoever takes.
  */
-import {
-  DeadlockError,
-  DuplicateTaskError,
-  LeaseLostError,
-  ProtocolError,
-  QueueFullError,
-  UnknownTaskError,
-} from '../../errors.ts';
+import { DeadlockError, DuplicateTaskError, ProtocolError, QueueFullError, UnknownTaskError } from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
 import { errorItem, WireError } from '../../protocol/errors.ts';
 import { FailFlags, PayloadFlags, PutFlags, ToClient } from '../../protocol/messages.ts';
-import { type Item, Packed, type Reader } from '../../protocol/wire.ts';
-import { type Decisions, type LeaseAnswer, type QueueLimits, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
+import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
+import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
 import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { textOf } from '../arguments.ts';
@@ -25,13 +18,13 @@ import type { Session } from '../session.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
-import { checkSameOptions, queueOptions, type TaskDefaults } from './options.ts';
+import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { cancelled, failureItem, outcomeItem, payloadFrom, payloadItem, readWithRefs, sameInput } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
 import { filterFrom, recordOf, recordsOf } from './record.ts';
 import { Runs } from './runs.ts';
-import type { Taker } from './taker.ts';
+import { refuseLease, type Taker } from './taker.ts';
 import { Takers } from './takers.ts';
 
 interface Putter {
@@ -80,13 +73,13 @@ export class Tasks extends SharedObject implements Decisions {
 
   // --- frames of producers ---
 
-  readPut(session: Session, call: number, held: boolean, reader: Reader): void {
+  readPut(session: Session, call: number, held: boolean, reader: Reader, end: number): void {
     const flags = reader.u8();
     const name = session.taskNames[reader.u16()];
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
     const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
-    const bytesIn = reader.left;
-    const input = flags & PutFlags.refs ? readWithRefs(session, reader) : reader.rest();
+    const bytesIn = end - reader.position;
+    const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
     if (held || (this.holder === undefined && this.gate.free)) {
       if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
         this.#putPlain(session, call, name, input, bytesIn, flags);
@@ -128,20 +121,34 @@ export class Tasks extends SharedObject implements Decisions {
     this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
   }
 
-  readComplete(session: Session, call: number, taker: Taker, reader: Reader): void {
-    const lease = reader.u48();
-    const number = reader.u48();
-    const ranFor = reader.u32();
-    const refs = (reader.u8() & PayloadFlags.refs) !== 0;
-    const bytesOut = reader.left;
-    const output = refs ? readWithRefs(session, reader) : reader.rest();
+  /** `call` is 0 where its sender wants no answer. */
+  readComplete(session: Session, call: number, taker: Taker, reader: Reader, end: number): void {
+    const at = reader.claim(17);
+    const { data } = reader;
+    const lease = getU48(data, at);
+    const number = getU48(data, at + 6);
+    const ranFor = data.getUint32(at + 12, true);
+    const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
+    const bytesOut = end - reader.position;
+    const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
     const answer = this.#queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
       bytesOut,
       this.#arrival(session),
     );
-    this.#answerLease(taker, call, lease, answer);
+    if (answer !== 'lost') {
+      this.#leaseEnded(taker, lease, answer);
+      if (call !== 0) session.done(call);
+    } else if (call !== 0) {
+      refuseLease(session, call, lease);
+    }
+  }
+
+  /** All completions of a frame have been read. */
+  completed(taker: Taker): void {
+    this.takers.feed(taker, this.#arrival(taker.session));
+    if (this.#putters.size > 0) this.#admit();
   }
 
   readFail(session: Session, call: number, taker: Taker, reader: Reader): void {
@@ -155,7 +162,10 @@ export class Tasks extends SharedObject implements Decisions {
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
     const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
     const answer = this.#queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
-    this.#answerLease(taker, call, lease, answer);
+    if (answer === 'lost') return refuseLease(session, call, lease);
+    this.#leaseEnded(taker, lease, answer);
+    session.done(call);
+    this.completed(taker);
   }
 
   readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
@@ -400,13 +410,9 @@ export class Tasks extends SharedObject implements Decisions {
     }
   }
 
-  #answerLease(taker: Taker, call: number, lease: number, answer: LeaseAnswer): void {
-    if (answer === 'lost') return refuseLease(taker.session, call, lease);
+  #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {
     if (answer === 'done') taker.done++;
     if (taker.extended.size > 0) taker.extended.delete(lease);
-    taker.session.done(call);
-    this.takers.feed(taker, this.#arrival(taker.session));
-    if (this.#putters.size > 0) this.#admit();
   }
 
   #wake(): void {
@@ -437,13 +443,4 @@ export class Tasks extends SharedObject implements Decisions {
     const kept = `keepRecords: ${keepCount} records, ${keepAge} ms`;
     throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
   }
-}
-
-function limitsOf({ maxSize, maxBytes, keepCount, keepAge }: TaskDefaults): QueueLimits {
-  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge } };
-}
-
-export function refuseLease(session: Session, call: number, lease: number): void {
-  const why = `lease ${lease} has ended: the task was given to another worker, cancelled, or its record has gone`;
-  session.failed(call, new LeaseLostError(why));
 }
