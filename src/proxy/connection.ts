@@ -153,7 +153,7 @@ export class Connection extends EventEmitter {
       wait?.signal?.throwIfAborted();
       this.checkHandle(handle);
       const pending = new PendingCall(resolve, reject);
-      pending.undo = undo;
+      if (undo !== undefined) pending.leaving = { undo };
       const id = this.begin(pending);
       const start = this.link.beginCall(ToManager.CALL, id, handle);
       const { writer } = this.link;
@@ -224,16 +224,17 @@ export class Connection extends EventEmitter {
     if (wait.signal === undefined && wait.timeout === undefined) return;
     const pending = this.#calls.get(id);
     if (pending === undefined) return;
-    pending.endWatch = watchWait(wait, what, (reason) => {
+    const leaving = (pending.leaving ??= {});
+    leaving.endWatch = watchWait(wait, what, (reason) => {
       if (this.#down !== undefined) return reject(reason);
-      pending.givenUp = { reason };
+      leaving.givenUp = { reason };
       this.#sendCancel(id);
       const timer = setTimeout(() => {
         this.forget(id);
-        this.#calls.set(id, new Departed(pending.undo));
+        this.#calls.set(id, new Departed(leaving.undo));
         pending.failed(reason as Error);
       }, PATIENCE);
-      pending.endWatch = () => clearTimeout(timer);
+      leaving.endWatch = () => clearTimeout(timer);
     });
   }
 
@@ -246,7 +247,7 @@ export class Connection extends EventEmitter {
     const pending = this.#calls.get(id);
     if (pending === undefined) return undefined;
     this.#calls.delete(id);
-    pending.endWatch?.();
+    pending.leaving?.endWatch?.();
     if (pending.waits) this.letGo();
     return pending;
   }
@@ -344,7 +345,8 @@ export class Connection extends EventEmitter {
         return;
       case ToClient.CANCELLED: {
         const pending = this.forget(reader.u32());
-        if (pending?.givenUp !== undefined) pending.failed(pending.givenUp.reason as Error);
+        const givenUp = pending?.leaving?.givenUp;
+        if (givenUp !== undefined) pending?.failed(givenUp.reason as Error);
         return;
       }
       case ToClient.PROGRESS:
@@ -409,7 +411,7 @@ export class Connection extends EventEmitter {
     this.#inDoubt = [];
     this.#calls.clear();
     for (const pending of calls) {
-      pending.endWatch?.();
+      pending.leaving?.endWatch?.();
       if (pending.waits) this.#waiting--;
     }
     const listeners = [...this.#listeners.values()];
@@ -424,7 +426,7 @@ export class Connection extends EventEmitter {
       for (const [handle, opening] of this.#openings) this.#sendOpen(handle, opening);
     }
     for (const pending of calls)
-      pending.failed(pending.givenUp === undefined ? reason : (pending.givenUp.reason as Error));
+      pending.failed(pending.leaving?.givenUp === undefined ? reason : (pending.leaving.givenUp.reason as Error));
     for (const listener of listeners) listener.sessionEnded?.(reason);
     if (this.#closed) this.emit('closed', reason);
     else this.emit('reconnected');

@@ -159,7 +159,7 @@ function takeHold(
       resolve(alias);
     };
     const pending = new PendingCall(adopted, reject);
-    pending.undo = () => Promise.resolve(connection.drop(alias));
+    pending.leaving = { undo: () => Promise.resolve(connection.drop(alias)) };
     const id = connection.begin(pending);
     const start = connection.link.begin(ToManager.HOLD);
     const { writer } = connection.link;

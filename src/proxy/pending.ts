@@ -2,13 +2,19 @@
 import { ProtocolError } from '../errors.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 
-export abstract class Pending {
+/** Of a call whose caller may leave early. */
+interface Leaving {
   /** Ends the watch over its signal and timeout, if it has one. */
-  endWatch: (() => void) | undefined = undefined;
+  endWatch?: () => void;
   /** Its caller has given up, and why; it is still to be heard whether the manager had answered before. */
-  givenUp: { readonly reason: unknown } | undefined = undefined;
+  givenUp?: { readonly reason: unknown };
   /** Gives back what comes when the caller has left without having heard from the manager. */
-  undo: Undo | undefined = undefined;
+  undo?: Undo | undefined;
+}
+
+/** There may be a million of them: fields that few need are apart. */
+export abstract class Pending {
+  leaving: Leaving | undefined = undefined;
 
   /** Whether it keeps the process alive. */
   get waits(): boolean {
@@ -40,9 +46,11 @@ export type Undo = (item: Item) => Promise<unknown>;
 
 /** In the place of a call whose caller has left: whatever comes of it is given back. */
 export class Departed extends Pending {
+  readonly #undo: Undo | undefined;
+
   constructor(undo: Undo | undefined) {
     super();
-    this.undo = undo;
+    this.#undo = undo;
   }
 
   override get waits(): boolean {
@@ -51,7 +59,7 @@ export class Departed extends Pending {
 
   override result(item: Item): boolean {
     // Where that fails, the session has ended, and what it held has gone with it.
-    this.undo?.(item).catch(() => {});
+    this.#undo?.(item).catch(() => {});
     return true;
   }
   override done(): boolean {

@@ -155,7 +155,7 @@ export class PendingPut extends Pending {
   }
 
   override accepted(number: number): boolean {
-    this.endWatch?.();
+    this.leaving?.endWatch?.();
     this.#handle = new Handle(this.#calls, this.#chosen?.id ?? `t${number}`, true);
     this.#resolve?.(this.#handle);
     this.#resolve = this.#reject = this.#chosen = undefined;
@@ -183,13 +183,12 @@ export class PendingRun extends Pending {
   readonly #calls: TaskCalls;
   #chosen: Chosen | undefined = undefined;
   readonly #resolve: (output: unknown) => void;
-  readonly #reject: (error: unknown) => void;
 
-  constructor(calls: TaskCalls, resolve: (output: unknown) => void, reject: (error: unknown) => void) {
+  /** `resolve` alone: with a promise that is rejected it rejects, and a second function for each task is not kept. */
+  constructor(calls: TaskCalls, resolve: (output: unknown) => void) {
     super();
     this.#calls = calls;
     this.#resolve = resolve;
-    this.#reject = reject;
   }
 
   chose(id: string, input: Item): void {
@@ -202,17 +201,21 @@ export class PendingRun extends Pending {
       if (succeeded) this.#resolve(decodeFrom(reader, codec));
       else this.#reject(errorFrom(reader.item(), codec));
     } catch (error) {
-      this.#reject(error);
+      this.#reject(error as Error);
     }
     return true;
   }
 
   override failed(error: Error): void {
     if (this.#chosen !== undefined && sameTask(error, this.#chosen.input)) {
-      new Handle(this.#calls, this.#chosen.id, false).result().then(this.#resolve, this.#reject);
+      this.#resolve(new Handle(this.#calls, this.#chosen.id, false).result());
     } else {
       this.#reject(plainDuplicate(error));
     }
+  }
+
+  #reject(error: Error): void {
+    this.#resolve(Promise.reject(error));
   }
 }
 

@@ -99,8 +99,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     if (options?.signal !== undefined || options?.timeout !== undefined) {
       return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
     }
-    return new Promise((resolve, reject) => {
-      const pending = new PendingRun(this.#lasting, resolve as (output: unknown) => void, reject);
+    return new Promise((resolve) => {
+      const pending = new PendingRun(this.#lasting, resolve as (output: unknown) => void);
       this.#send(name, input, options, PutFlags.run, pending);
     });
   }
