@@ -4,6 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { ManagerOptions } from '../options.ts';
+import { compileSooner, inlineLess } from '../proxy/engine.ts';
 import { Manager } from './manager.ts';
 
 /** The first line from the parent. */
@@ -24,6 +25,8 @@ export interface ManagerShutdown {
   readonly shutdown: { readonly drain?: boolean; readonly timeout?: number };
 }
 
+compileSooner();
+inlineLess();
 const pipe = new Socket({ fd: 3, readable: true, writable: true });
 let manager: Manager | undefined;
 let detached = false;

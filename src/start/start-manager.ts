@@ -4,7 +4,6 @@ import type { Socket } from 'node:net';
 import { rmSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { dirname, resolve as resolvePath } from 'node:path';
-import { managerFlags } from '../engine.ts';
 import { ManagerGoneError } from '../errors.ts';
 import type { ManagerOrders, ManagerReport, ManagerShutdown } from '../manager/process.ts';
 import type { ManagerOptions } from '../options.ts';
@@ -27,8 +26,7 @@ export interface ManagerProcess extends Client {
 export async function startManager(options: ManagerOptions & { detached?: boolean } = {}): Promise<ManagerProcess> {
   const { detached = false, authKey, modules = [], ...rest } = options;
   const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
-  const program = fileURLToPath(new URL('../manager/process.js', import.meta.url));
-  const child = spawn(process.execPath, [...managerFlags, program], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../manager/process.js', import.meta.url))], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached,
   });

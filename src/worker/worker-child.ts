@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { workerFlags } from '../engine.ts';
 import { BrokenPoolError } from '../errors.ts';
 import { type DrainOrder, readLines, type WorkerOrders, type WorkerReport } from './orders.ts';
 
@@ -35,7 +34,7 @@ export class WorkerChild {
     this.ticket = orders.ticket;
     const entry = fileURLToPath(new URL('./process.js', import.meta.url));
     // A process group of its own: what it spawns ends with it.
-    const child = spawn(process.execPath, [...workerFlags, ...settings.execArgv, entry], {
+    const child = spawn(process.execPath, [...settings.execArgv, entry], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'],
       detached: true,
       env: settings.env === undefined ? process.env : { ...process.env, ...settings.env },

@@ -11,7 +11,7 @@ import { methods, PayloadFlags, PutFlags, ToClient, ToManager } from '#qm/protoc
 import { type Item, Packed, type Writer } from '#qm/protocol/wire.js';
 import { Backdoor, KEY, listening } from '../kit/listening.ts';
 import { Random } from '../kit/random.ts';
-import { frame, RawClient } from '../kit/raw-client.ts';
+import { entry, frame, RawClient } from '../kit/raw-client.ts';
 
 const method = (type: keyof typeof methods, name: string): number => (methods[type] as readonly string[]).indexOf(name);
 
@@ -103,11 +103,16 @@ class Nonsense {
         writer.u16(random.below(4));
         return writer.text(`name ${random.below(4)}`);
       case ToManager.PUT:
-        call();
         this.#tasksHandle(writer);
-        writer.u8(random.below(random.chance(0.1) ? 256 : 4));
-        writer.u16(random.below(4));
-        return writer.item(this.#item());
+        for (let entries = random.below(4); entries > 0; entries--) {
+          entry(writer, () => {
+            call();
+            writer.u8(random.below(random.chance(0.1) ? 256 : 4));
+            writer.u16(random.below(4));
+            writer.item(this.#item());
+          });
+        }
+        return;
       case ToManager.TAKE:
         call();
         this.#tasksHandle(writer);
@@ -117,6 +122,19 @@ class Nonsense {
         this.#tasksHandle(writer);
         return writer.u16(random.pick([0, 1, 2, 10, 0xffff]));
       case ToManager.COMPLETE:
+        this.#tasksHandle(writer);
+        for (let entries = random.below(4); entries > 0; entries--) {
+          entry(writer, () => {
+            if (random.chance(0.5)) writer.u32(0);
+            else call();
+            this.#lease(writer);
+            writer.u48(random.below(200));
+            writer.u32(random.pick([0, 1, 0xffff_ffff]));
+            writer.u8(random.below(4));
+            writer.item(this.#item());
+          });
+        }
+        return;
       case ToManager.FAIL:
         call();
         this.#tasksHandle(writer);
@@ -124,7 +142,7 @@ class Nonsense {
         writer.u48(random.below(200));
         writer.u32(random.pick([0, 1, 0xffff_ffff]));
         writer.u8(random.below(4));
-        if (kind === ToManager.FAIL) writer.item(random.chance(0.95) ? 'failed' : this.#item());
+        writer.item(random.chance(0.95) ? 'failed' : this.#item());
         return writer.item(this.#item());
       case ToManager.RELEASE:
       case ToManager.EXTEND:
@@ -300,11 +318,13 @@ function put(raw: RawClient, call: number, handle: number, flags: number, body: 
     writer.text('job');
   });
   raw.send(ToManager.PUT, (writer) => {
-    writer.u32(call);
     writer.u32(handle);
-    writer.u8(flags);
-    writer.u16(0);
-    body(writer);
+    entry(writer, () => {
+      writer.u32(call);
+      writer.u8(flags);
+      writer.u16(0);
+      body(writer);
+    });
   });
 }
 
@@ -319,6 +339,7 @@ async function takeByHand(raw: RawClient): Promise<{ lease: number; number: numb
   });
   const { reader } = await raw.next(ToClient.TASK);
   reader.u32();
+  reader.entry();
   return { lease: reader.u48(), number: reader.u48() };
 }
 
@@ -352,13 +373,15 @@ describe('C3 what one peer sends does not reach another', () => {
     const raw = await RawClient.enter(address, { key: KEY });
     const { lease, number } = await takeByHand(raw);
     raw.send(ToManager.COMPLETE, (writer) => {
-      writer.u32(2);
       writer.u32(1);
-      writer.u48(lease);
-      writer.u48(number);
-      writer.u32(0);
-      writer.u8(0);
-      writer.raw(Buffer.from(bytes));
+      entry(writer, () => {
+        writer.u32(2);
+        writer.u48(lease);
+        writer.u48(number);
+        writer.u32(0);
+        writer.u8(0);
+        writer.raw(Buffer.from(bytes));
+      });
     });
     await raw.ended;
     const task = await tasks.get();
@@ -429,13 +452,15 @@ describe('C3 what one peer sends does not reach another', () => {
       await tasks.put('job');
       const { lease, number } = await takeByHand(raw);
       raw.send(ToManager.COMPLETE, (writer) => {
-        writer.u32(2);
         writer.u32(1);
-        writer.u48(lease);
-        writer.u48(number);
-        writer.u32(0);
-        writer.u8(PayloadFlags.refs);
-        writer.item(7);
+        entry(writer, () => {
+          writer.u32(2);
+          writer.u48(lease);
+          writer.u48(number);
+          writer.u32(0);
+          writer.u8(PayloadFlags.refs);
+          writer.item(7);
+        });
       });
     }
     await raw.ended;
@@ -527,11 +552,13 @@ describe('C3 what one peer sends does not reach another', () => {
               writer.text(name);
             }),
             frame(ToManager.PUT, (writer) => {
-              writer.u32(i + 1);
               writer.u32(1);
-              writer.u8(0);
-              writer.u16(i);
-              writer.item(name);
+              entry(writer, () => {
+                writer.u32(i + 1);
+                writer.u8(0);
+                writer.u16(i);
+                writer.item(name);
+              });
             }),
           );
         }

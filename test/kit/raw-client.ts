@@ -47,6 +47,14 @@ interface Wire {
 }
 
 /** The bytes of one frame. */
+/** One of several entries of a frame: its size, then what `body` writes. */
+export function entry(writer: Writer, body: () => void): void {
+  const at = writer.length;
+  writer.u32(0);
+  body();
+  writer.patchU32(writer.length - at - 4, at);
+}
+
 export function frame(kind: number, body: (writer: Writer) => void = () => {}): Buffer {
   const writer = new Writer();
   const start = writer.startFrame(kind);

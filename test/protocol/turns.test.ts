@@ -5,7 +5,7 @@ import type { Client } from 'quartermaster';
 import { coreOf } from '#qm/manager/manager.js';
 import { methods, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { connectionUnder, KEY, listening } from '../kit/listening.ts';
-import { frame, RawClient } from '../kit/raw-client.ts';
+import { entry, frame, RawClient } from '../kit/raw-client.ts';
 
 const method = (type: keyof typeof methods, name: string): number => (methods[type] as readonly string[]).indexOf(name);
 
@@ -90,11 +90,13 @@ describe('answers that follow each other share a frame', () => {
     });
   const put = (call: number, handle: number): Buffer =>
     frame(ToManager.PUT, (writer) => {
-      writer.u32(call);
       writer.u32(handle);
-      writer.u8(0);
-      writer.u16(0);
-      writer.item(call);
+      entry(writer, () => {
+        writer.u32(call);
+        writer.u8(0);
+        writer.u16(0);
+        writer.item(call);
+      });
     });
 
   test('1,000 calls with nothing to say: one frame', async () => {

@@ -1,0 +1,130 @@
+/** Frames of several entries, as a link writes them and a peer reads them. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { FrameTooLargeError } from 'quartermaster';
+import { FrameDecoder } from '#qm/protocol/frames.js';
+import { Link } from '#qm/transport/link.js';
+import type { Transport } from '#qm/transport/transport.js';
+
+const HEADER = 5; // kind and handle, after the length word
+const LENGTH = 4; // of an entry
+
+/** A transport that keeps what is sent. */
+function keeping(): { transport: Transport; sent: Buffer[] } {
+  const sent: Buffer[] = [];
+  const transport: Transport = {
+    peer: 'test',
+    pending: 0,
+    send: (bytes) => void sent.push(Buffer.from(bytes)),
+    receive: () => {},
+    pause: () => {},
+    resume: () => {},
+    close: () => {},
+    destroy: () => {},
+    ref: () => {},
+    unref: () => {},
+  };
+  return { transport, sent };
+}
+
+interface Entry {
+  readonly kind: number;
+  readonly handle: number;
+  readonly size: number;
+}
+
+interface Frame {
+  readonly size: number;
+  readonly entries: Entry[];
+}
+
+function framesOf(sent: Buffer[]): Frame[] {
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => {
+    const size = reader.left + 1;
+    const handle = reader.u32();
+    const entries: Entry[] = [];
+    while (reader.left > 0) {
+      const end = reader.entry();
+      const entry = { kind, handle, size: end - reader.position };
+      expect(reader.view(entry.size).every((byte) => byte === kind)).toBe(true);
+      reader.endEntry(end);
+      entries.push(entry);
+    }
+    frames.push({ size, entries });
+  });
+  for (const bytes of sent) decoder.push(bytes);
+  expect(decoder.partial).toBe(false);
+  return frames;
+}
+
+/** Writes the entry; `drop`: it turns out in the middle that it was not to be. */
+function write(link: Link, { kind, handle, size }: Entry, drop: boolean): void {
+  link.beginEntry(kind, handle);
+  if (drop) {
+    link.writer.raw(Buffer.alloc(size >> 1, 99));
+    return link.dropEntry();
+  }
+  link.writer.raw(Buffer.alloc(size, kind));
+  link.endEntry();
+}
+
+const handlers = { frame: () => {}, closed: () => {} };
+
+test('whatever is written, dropped or too long: the rest arrives in its order, and no frame is over the limit', () => {
+  const steps = fc.array(
+    fc.record({
+      kind: fc.integer({ min: 1, max: 2 }),
+      handle: fc.integer({ min: 0, max: 1 }),
+      size: fc.oneof(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 900, max: 1100 }), fc.constant(20_000)),
+      drop: fc.boolean(),
+      flush: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(steps, fc.constantFrom(1_000, 70_000), (all, limit) => {
+      const { transport, sent } = keeping();
+      const link = new Link(transport, limit, handlers);
+      const expected: Entry[] = [];
+      for (const { drop, flush, ...entry } of all) {
+        if (!drop && entry.size + LENGTH + HEADER > limit) {
+          expect(() => write(link, entry, false)).toThrow(FrameTooLargeError);
+        } else {
+          write(link, entry, drop);
+          if (!drop) expected.push(entry);
+        }
+        if (flush) link.flush();
+      }
+      link.flush();
+      const frames = framesOf(sent);
+      expect(frames.flatMap(({ entries }) => entries)).toEqual(expected);
+      for (const { size, entries } of frames) {
+        expect(size).toBeLessThanOrEqual(limit);
+        expect(entries.length).toBeGreaterThan(0);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('what is alike and follows at once shares a frame; anything in between parts it', () => {
+  const { transport, sent } = keeping();
+  const link = new Link(transport, 70_000, handlers);
+  const entry = { kind: 1, handle: 7, size: 3 };
+  for (let i = 0; i < 3; i++) write(link, entry, false);
+  write(link, { ...entry, handle: 8 }, false);
+  write(link, entry, false);
+  link.flush();
+  write(link, entry, false);
+  link.flush();
+  expect(framesOf(sent).map(({ entries }) => entries.length)).toEqual([3, 1, 1, 1]);
+});
+
+test('a frame takes no more entries once it has 16 kB', () => {
+  const { transport, sent } = keeping();
+  const link = new Link(transport, 70_000, handlers);
+  for (let i = 0; i < 20; i++) write(link, { kind: 1, handle: 0, size: 4_000 }, false);
+  link.flush();
+  for (const { size } of framesOf(sent)) expect(size).toBeLessThan(16_000 + 4_100);
+});
