@@ -78,24 +78,35 @@ const KEPT_AS_STRING = 4096;
 export const MAX_LISTS = 8;
 const MAX_DEPTH = 2 * MAX_LISTS;
 
-/** Memory is asked for in pieces of this size (bytes) and dealt out to one `take()` after the other. */
+/**
+ * Memory is asked for in pieces and dealt out to one `take()` after the other: small ones at first, so that an idle
+ * connection costs little, larger ones the more is written (a 16th of it). Running out of a piece is thus nothing new
+ * when the engine compiles what writes.
+ */
+const FIRST_SLAB = 1 << 10;
 const SLAB = 1 << 16;
 /** Bytes that are copied one by one. */
 const SHORT = 40;
-/** What is left of a slab below this (bytes) is not worth starting in. */
-const SCRAP = 1 << 12;
+/** What is left of a slab below this part of it is not worth starting in. */
+const SCRAP = 1 / 16;
 /** Memory that a large frame has asked for (bytes) goes with it: a connection would keep it for ever. */
 const KEPT = 4 * SLAB;
 
 /** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
 export class Writer {
-  #buffer: Buffer = Buffer.allocUnsafeSlow(SLAB);
+  #buffer: Buffer = Buffer.alloc(0);
   // One call for a number of several bytes: much less code for the engine to compile than a store for each of them.
   data = viewOf(this.#buffer);
-  #size = SLAB;
+  #size = 0;
   #from = 0;
   #at = 0;
   #generation = 0;
+  #written = 0;
+
+  constructor() {
+    // V8 compiles a field that was assigned once as a constant, and everything that reads it again when it changes.
+    this.#renew();
+  }
 
   /** Bytes written since the last `take()`. */
   get length(): number {
@@ -111,14 +122,19 @@ export class Writer {
   take(): Buffer {
     this.#generation++;
     const taken = this.#buffer.subarray(this.#from, this.#at);
+    this.#written += taken.length;
     this.#from = this.#at;
-    if (this.#size - this.#at < SCRAP || this.#size > KEPT) this.#renew();
+    if (this.#size - this.#at < SCRAP * this.#size || this.#size > KEPT) this.#renew();
     return taken;
   }
 
   #renew(): void {
-    this.#use(Buffer.allocUnsafeSlow(SLAB));
+    this.#use(Buffer.allocUnsafeSlow(this.#slab()));
     this.#from = this.#at = 0;
+  }
+
+  #slab(): number {
+    return Math.min(SLAB, Math.max(FIRST_SLAB, this.#written >>> 4));
   }
 
   #use(buffer: Buffer): void {
@@ -129,7 +145,7 @@ export class Writer {
 
   #grow(bytes: number): void {
     const used = this.#at - this.#from;
-    const grown = Buffer.allocUnsafeSlow(Math.max(SLAB, (used + bytes) * (used === 0 ? 1 : 2)));
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.#slab(), (used + bytes) * (used === 0 ? 1 : 2)));
     this.#buffer.copy(grown, 0, this.#from, this.#at);
     this.#use(grown);
     this.#from = 0;

@@ -19,6 +19,10 @@ export class Numbered<T> {
   #inSlots = 0;
   readonly #old = new Map<number, T>();
 
+  constructor() {
+    this.clear(); // assigned twice, so that V8 does not take them for constants
+  }
+
   get size(): number {
     return this.#inSlots + this.#old.size;
   }
