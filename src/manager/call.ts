@@ -2,6 +2,7 @@
 import { ProtocolError } from '../errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
+import type { Gate } from './gate.ts';
 import type { Session } from './session.ts';
 
 /** What a method returns that will answer later. */
@@ -114,6 +115,24 @@ export function answerNow(call: Call, invoke: () => Answer | Promise<Answer>): v
   } catch (error) {
     call.fail(error);
   }
+}
+
+/** An access that may await, to an object that is free: where it does, it has taken the object before anybody else runs. */
+export function answerFree(call: Call, invoke: () => Answer | Promise<Answer>, gate: Gate): void {
+  let answer: Answer | Promise<Answer>;
+  try {
+    answer = invoke();
+    if (!(answer instanceof Promise)) {
+      if (answer !== PARKED) call.answer(answer);
+      return;
+    }
+  } catch (error) {
+    call.fail(error);
+    return;
+  }
+  call.park(() => {});
+  const release = gate.tryAcquire();
+  void answerLater(call, () => answer).finally(release);
 }
 
 /** An access that may await: it keeps the object until it settles, even if its caller has gone meanwhile. */

@@ -10,7 +10,7 @@ import { WireError, writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
-import { type Answer, answerLater, answerNow, Call } from './call.ts';
+import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
@@ -337,8 +337,10 @@ export class Session {
       );
     };
     if (object.type.awaits) {
+      const gate = hold?.gate ?? object.gate;
+      if (gate.free) return answerFree(call, invoke, gate);
       call.park(() => {});
-      void (hold?.gate ?? object.gate).acquire().then((release) => answerLater(call, invoke).finally(release));
+      void gate.acquire().then((release) => answerLater(call, invoke).finally(release));
     } else if (hold !== undefined || object.gate.free || object.type.ungated.has(number)) {
       answerNow(call, invoke);
     } else {

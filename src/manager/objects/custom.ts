@@ -94,7 +94,7 @@ class Custom extends SharedObject {
   /** Arguments count for the maker only. */
   attach(): void {}
 
-  async invoke({ session }: Call, [name, args]: readonly Item[]): Promise<Answer> {
+  invoke({ session }: Call, [name, args]: readonly Item[]): Answer | Promise<Answer> {
     const wanted = typeof name === 'string' ? name : `(${typeof name})`;
     const method = this.#methods.get(wanted);
     if (method === undefined) {
@@ -104,10 +104,20 @@ class Custom extends SharedObject {
     const values = listOf(args, 'args').map((arg) => decode(arg));
     let result: unknown;
     try {
-      result = await method.apply(this.#object, values);
+      result = method.apply(this.#object, values);
     } catch (error) {
-      throw new WireError(encodeThrown(error), (tooLarge) => encodeShortened(error, tooLarge));
+      throw thrown(error);
     }
+    if (!isPromise(result)) return this.#answer(wanted, result, session);
+    return Promise.resolve(result).then(
+      (value) => this.#answer(wanted, value, session),
+      (error: unknown) => {
+        throw thrown(error);
+      },
+    );
+  }
+
+  #answer(wanted: string, result: unknown, session: Session): Answer {
     if (this.#returnsProxy.has(wanted))
       return result === undefined || result === null ? result : this.#proxyOf(result, session);
     return encode(result, {}, `result of ${wanted}()`);
@@ -144,6 +154,14 @@ class Custom extends SharedObject {
     const ref: ProxyRef = { id, local: false, typeId: type.typeId, name };
     return encode(new Reference(), { proxyRef: (seen) => (seen instanceof Reference ? ref : undefined) }) as Packed;
   }
+}
+
+function thrown(error: unknown): WireError {
+  return new WireError(encodeThrown(error), (tooLarge) => encodeShortened(error, tooLarge));
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** Stands for a returned object in what is sent, whatever that object is: of it, only a proxy goes. */
