@@ -45,13 +45,17 @@ export class WorkerChild {
     this.pid = child.pid ?? 0;
     for (const pipe of [this.#control, this.#alive]) pipe.on('error', () => {});
     this.ended = new Promise((resolve) => {
-      child.once('exit', () => this.#killGroup());
-      // Comes after the last of what it said on its pipes, which end with its process group.
-      child.once('close', (exitCode, signal) => {
+      const end = (exitCode: number | null, signal: NodeJS.Signals | null): void =>
         resolve({ exitCode: exitCode ?? undefined, signal: signal ?? undefined, reason: this.#crashed });
+      child.once('exit', (exitCode, signal) => {
+        this.#killGroup();
+        // One that was killed had nothing to say: its tasks need not wait for its pipes.
+        if (signal !== null) end(exitCode, signal);
       });
+      // Comes after the last of what it said on its pipes, which end with its process group.
+      child.once('close', end);
       child.once('error', () => {
-        if (child.pid === undefined) resolve({ exitCode: undefined, signal: undefined, reason: undefined });
+        if (child.pid === undefined) end(null, null);
       });
     });
     this.ready = this.#becomesReady(child);

@@ -175,6 +175,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     const { exitCode, signal, reason } = await child.ended;
     await child.ready.catch(() => {});
     this.#call('workerGone', [child.ticket, exitCode, signal, reason]);
+    // Now, and not after its replacement has been forked: its tasks wait for it.
+    this.#connection.link.flush();
     this.#children.delete(child.ticket);
     if (this.#closing !== undefined) return;
     this.emit('workerLost', { name, pid, exitCode, signal, reason });
