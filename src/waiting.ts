@@ -45,3 +45,8 @@ export function watchWait(options: WaitOptions | undefined, what: string, stop: 
   signal?.addEventListener('abort', aborted, { once: true });
   return end;
 }
+
+/** Something that will have a value, of whatever kind. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+}

@@ -8,6 +8,7 @@ import {
 } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
+import { isPromise } from '../waiting.ts';
 
 /** What a worker loop runs tasks with. */
 export class Runner {
@@ -93,10 +94,6 @@ function failInShort(
 /** A lease that was lost is the manager's decision, and told to the handler by its signal. */
 function isLost(error: unknown): boolean {
   return error instanceof LeaseLostError || error instanceof ConnectionLostError || error instanceof ManagerGoneError;
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 function unknownTask(name: string, handlers: Handlers): Error {

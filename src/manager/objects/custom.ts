@@ -10,6 +10,7 @@ import { WireError } from '../../protocol/errors.ts';
 import { methods as protocolMethods } from '../../protocol/messages.ts';
 import { encodeShortened, encodeThrown } from '../../protocol/thrown.ts';
 import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
+import { isPromise } from '../../waiting.ts';
 import { listOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
@@ -158,10 +159,6 @@ class Custom extends SharedObject {
 
 function thrown(error: unknown): WireError {
   return new WireError(encodeThrown(error), (tooLarge) => encodeShortened(error, tooLarge));
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** Stands for a returned object in what is sent, whatever that object is: of it, only a proxy goes. */
