@@ -4,8 +4,12 @@ import { type BuiltInType, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { Counter } from './objects/counter.ts';
 import { Dict } from './objects/dict.ts';
+import { SharedEvent } from './objects/event.ts';
+import { List } from './objects/list.ts';
 import { Lock } from './objects/lock.ts';
+import { Namespace } from './objects/namespace.ts';
 import { Queue } from './objects/queue.ts';
+import { SharedSet } from './objects/set.ts';
 import { Value } from './objects/value.ts';
 import type { Made, Method, ObjectType, SharedObject } from './shared-object.ts';
 import { Tasks } from './tasks/tasks.ts';
@@ -32,6 +36,10 @@ export class Registry {
     this.register('lock', Lock, ['release', 'locked', 'owner']);
     this.register('counter', Counter);
     this.register('value', Value);
+    this.register('list', List);
+    this.register('set', SharedSet);
+    this.register('namespace', Namespace);
+    this.register('event', SharedEvent);
     this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
   }
 

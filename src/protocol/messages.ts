@@ -210,6 +210,10 @@ export const methods = {
   lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   counter: ['get', 'add', 'set', 'snapshot'],
   value: ['get', 'set', 'compareAndSet', 'snapshot'],
+  list: ['at', 'push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'length', 'clear', 'indexOf', 'snapshot'],
+  set: ['add', 'has', 'delete', 'size', 'clear', 'values', 'snapshot'],
+  namespace: ['get', 'set', 'delete', 'all', 'snapshot'],
+  event: ['set', 'clear', 'isSet', 'wait', 'snapshot'],
   tasks: [
     'record',
     'has',

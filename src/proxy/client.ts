@@ -9,11 +9,15 @@ import type { Connection } from './connection.ts';
 import { CounterProxy } from './counter-proxy.ts';
 import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
 import { DictProxy, type Key } from './dict-proxy.ts';
+import { EventProxy } from './event-proxy.ts';
 import { Helper } from './helper.ts';
 import { Inspector } from './inspector.ts';
+import { ListProxy } from './list-proxy.ts';
 import { LockProxy } from './lock-proxy.ts';
-import { BaseProxy, type ObjectHandle, where } from './object-proxy.ts';
+import { NamespaceProxy } from './namespace-proxy.ts';
+import { BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
 import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
+import { SetProxy } from './set-proxy.ts';
 import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import { Handle } from './task-handle.ts';
@@ -103,6 +107,26 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return new DictProxy<K, V>(this.#open('dict', name));
   }
 
+  /** A shared list. */
+  list<T = unknown>(name?: string): ListProxy<T> {
+    return new ListProxy<T>(this.#open('list', name));
+  }
+
+  /** A shared set of scalars. */
+  set<T extends Key = string>(name?: string): SetProxy<T> {
+    return new SetProxy<T>(this.#open('set', name));
+  }
+
+  /** Shared named values, the properties of `T`. */
+  namespace<T extends object = Record<string, unknown>>(name?: string): NamespaceProxy<T> {
+    return new NamespaceProxy<T>(this.#open('namespace', name));
+  }
+
+  /** A shared flag that many can wait for. */
+  event(name?: string): EventProxy {
+    return new EventProxy(this.#open('event', name));
+  }
+
   /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
     return new QueueProxy<T>(this.#open('queue', name, options));
@@ -144,6 +168,9 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     args: readonly unknown[] = [],
     name?: string,
   ): ObjectProxy<T, P> {
+    if (isBuiltIn(typeId)) {
+      throw new TypeError(`'${typeId}' is no type that was registered: ask for such an object by client.${typeId}()`);
+    }
     return customProxy(this.#open(typeId, name, args.length === 0 ? undefined : { args })) as ObjectProxy<T, P>;
   }
 
@@ -233,6 +260,14 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new ValueProxy(handle);
     case 'tasks':
       return new TaskQueueProxy(handle, helper);
+    case 'list':
+      return new ListProxy(handle);
+    case 'set':
+      return new SetProxy(handle);
+    case 'namespace':
+      return new NamespaceProxy(handle);
+    case 'event':
+      return new EventProxy(handle);
     default:
       return customProxy(handle);
   }

@@ -17,7 +17,7 @@ export class CounterProxy extends HoldableProxy {
     await this.call('set', [asNumber(value, 'the value')], undefined, options?.guard);
   }
 
-  protected at(where: ObjectHandle): this {
+  protected through(where: ObjectHandle): this {
     return new CounterProxy(where) as this;
   }
 }

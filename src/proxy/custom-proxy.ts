@@ -52,7 +52,7 @@ class CustomProxy extends HoldableProxy {
     return `[${titleOf(this[where])}]`;
   }
 
-  protected at(handle: ObjectHandle): this {
+  protected through(handle: ObjectHandle): this {
     return customProxy(handle) as unknown as this;
   }
 }

@@ -60,7 +60,7 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
 
   /** The values in the order of the keys; undefined where there is none. */
   async getMany(keys: Iterable<K>): Promise<(V | undefined)[]> {
-    return this.unpack(await this.call('getMany', [[...keys].map(asKey)])) as (V | undefined)[];
+    return this.unpack(await this.call('getMany', [Array.from(keys, (key) => asKey(key))])) as (V | undefined)[];
   }
 
   /** Sets all of them at one moment. */
@@ -110,14 +110,16 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
     yield* await this.entries();
   }
 
-  protected at(where: ObjectHandle): this {
+  protected through(where: ObjectHandle): this {
     return new DictProxy<K, V>(where) as this;
   }
 }
 
 /** Refuses at the caller what the manager could not compare. */
-export function asKey(key: unknown): Key {
+export function asKey(key: unknown, what = 'a key'): Key {
   const kind = typeof key;
   if (kind === 'string' || kind === 'number' || kind === 'bigint' || kind === 'boolean') return key as Key;
-  throw new TypeError(`a key must be a string, number, bigint or boolean, not ${key === null ? 'null' : `a ${kind}`}`);
+  throw new TypeError(
+    `${what} must be a string, number, bigint or boolean, not ${key === null ? 'null' : `a ${kind}`}`,
+  );
 }

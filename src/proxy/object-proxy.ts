@@ -128,14 +128,14 @@ export abstract class HoldableProxy extends BaseProxy {
     const { connection, handle, typeId, name } = this.where;
     const alias = await takeHold(connection, handle, options, titleOf(this.where));
     try {
-      return await fn(this.at({ connection, handle: alias, typeId, name, held: true }));
+      return await fn(this.through({ connection, handle: alias, typeId, name, held: true }));
     } finally {
       if (!connection.closed) connection.drop(alias);
     }
   }
 
   /** The same kind of proxy on another handle. */
-  protected abstract at(where: ObjectHandle): this;
+  protected abstract through(where: ObjectHandle): this;
 }
 
 export function titleOf({ typeId, name }: ObjectHandle): string {
@@ -175,10 +175,17 @@ function takeHold(
 const numbers = new Map<string, ReadonlyMap<string, number>>(
   Object.entries(methods).map(([typeId, names]) => [typeId, new Map(names.map((name, at) => [name as string, at]))]),
 );
+const custom = numbers.get('custom');
+// Neither is a type that anybody could ask for; registered types may have these names.
+numbers.delete('manager');
+numbers.delete('custom');
+
+export function isBuiltIn(typeId: string): boolean {
+  return numbers.has(typeId);
+}
 
 function numberOf(typeId: string, method: string): number {
-  const known = numbers.get(typeId) ?? numbers.get('custom');
-  return known?.get(method) as number;
+  return (numbers.get(typeId) ?? custom)?.get(method) as number;
 }
 
 function grantOf(guard: LockGuard, connection: Connection): Grant {

@@ -101,7 +101,7 @@ export class QueueProxy<T = unknown> extends HoldableProxy implements AsyncItera
     }
   }
 
-  protected at(where: ObjectHandle): this {
+  protected through(where: ObjectHandle): this {
     return new QueueProxy<T>(where) as this;
   }
 

@@ -141,7 +141,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     this.#taker.whenDone(() => super.dropHandle());
   }
 
-  protected at(where: ObjectHandle): this {
+  protected through(where: ObjectHandle): this {
     return new TaskQueueProxy<H>(where, this.#helper, this.#taker) as this;
   }
 

@@ -24,7 +24,7 @@ export class ValueProxy<T = unknown> extends HoldableProxy {
     );
   }
 
-  protected at(where: ObjectHandle): this {
+  protected through(where: ObjectHandle): this {
     return new ValueProxy<T>(where) as this;
   }
 }

@@ -195,6 +195,13 @@ export function customContract(setting: Setting): void {
       expect(await client.dict().size()).toBe(0);
     });
 
+    test('a built-in type is not asked for as a custom one', async () => {
+      const client = await manager().client();
+      for (const typeId of ['dict', 'list', 'tasks']) {
+        expect(() => client.object(typeId)).toThrow(`'${typeId}' is no type that was registered`);
+      }
+    });
+
     test('calls keep their order behind a slow one', async () => {
       const client = await manager().client();
       const slow = client.object<Slow>('Slow');

@@ -5,6 +5,9 @@ import {
   type CounterProxy,
   DeadlockError,
   type DictProxy,
+  type ListProxy,
+  type NamespaceProxy,
+  type SetProxy,
   JobGraph,
   NotLockOwnerError,
   ProxyDisposedError,
@@ -49,6 +52,21 @@ const kinds: Readonly<
     make: (client, name) => client.counter(name),
     mark: (counter: CounterProxy, mark) => counter.get().then((sum) => counter.set(sum * 10 + mark)),
     marks: async (counter: CounterProxy) => Array.from(String(await counter.get()), Number),
+  },
+  list: {
+    make: (client, name) => client.list<number>(name),
+    mark: (list: ListProxy<number>, mark) => list.push(mark),
+    marks: (list: ListProxy<number>) => list.slice(),
+  },
+  set: {
+    make: (client, name) => client.set<number>(name),
+    mark: (set: SetProxy<number>, mark) => set.add(mark),
+    marks: (set: SetProxy<number>) => set.values(),
+  },
+  namespace: {
+    make: (client, name) => client.namespace<Record<string, number>>(name),
+    mark: (namespace: NamespaceProxy<Record<string, number>>, mark) => namespace.set(`n${mark}`, mark),
+    marks: async (namespace: NamespaceProxy<Record<string, number>>) => Object.values(await namespace.all()),
   },
   Ledger: {
     make: (client, name) => client.object('Ledger', [], name),

@@ -1,5 +1,7 @@
+import { listContract, namespaceContract, setContract } from './collections.contract.ts';
 import { customContract } from './custom.contract.ts';
 import { dictContract } from './dict.contract.ts';
+import { eventContract } from './event.contract.ts';
 import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
@@ -12,5 +14,9 @@ queueContract('socket');
 lockContract('socket');
 counterContract('socket');
 valueContract('socket');
+listContract('socket');
+setContract('socket');
+namespaceContract('socket');
+eventContract('socket');
 customContract('socket');
 holdsContract('socket');

@@ -1,5 +1,7 @@
+import { listContract, namespaceContract, setContract } from './collections.contract.ts';
 import { customContract } from './custom.contract.ts';
 import { dictContract } from './dict.contract.ts';
+import { eventContract } from './event.contract.ts';
 import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
@@ -12,5 +14,9 @@ queueContract('process');
 lockContract('process');
 counterContract('process');
 valueContract('process');
+listContract('process');
+setContract('process');
+namespaceContract('process');
+eventContract('process');
 customContract('process');
 holdsContract('process');

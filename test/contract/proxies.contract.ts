@@ -4,6 +4,10 @@ import {
   type Client,
   type CounterProxy,
   type DictProxy,
+  type EventProxy,
+  type ListProxy,
+  type NamespaceProxy,
+  type SetProxy,
   type LockGuard,
   type LockProxy,
   ManagerGoneError,
@@ -56,6 +60,26 @@ const kinds: Readonly<
     make: (client, name) => client.value(name),
     fresh: undefined,
     change: (proxy: ValueProxy) => proxy.set(1),
+  },
+  list: {
+    make: (client, name) => client.list(name),
+    fresh: [],
+    change: (proxy: ListProxy) => proxy.push(1),
+  },
+  set: {
+    make: (client, name) => client.set(name),
+    fresh: new Set(),
+    change: (proxy: SetProxy) => proxy.add('a'),
+  },
+  namespace: {
+    make: (client, name) => client.namespace(name),
+    fresh: {},
+    change: (proxy: NamespaceProxy) => proxy.set('a', 1),
+  },
+  event: {
+    make: (client, name) => client.event(name),
+    fresh: false,
+    change: (proxy: EventProxy) => proxy.set(),
   },
   Ledger: {
     make: (client, name) => client.object('Ledger', [], name),
