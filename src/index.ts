@@ -46,6 +46,7 @@ export type { DictProxy, Key } from './proxy/dict-proxy.ts';
 export type { EventProxy } from './proxy/event-proxy.ts';
 export type { ListProxy } from './proxy/list-proxy.ts';
 export type { NamespaceProxy } from './proxy/namespace-proxy.ts';
+export type { RLockOptions, RLockProxy } from './proxy/rlock-proxy.ts';
 export type { SetProxy } from './proxy/set-proxy.ts';
 export type { GraphRun, JobEvent, RunGraphOptions, RunProgress } from './proxy/graph-run.ts';
 export type { Inspector } from './proxy/inspector.ts';

@@ -34,6 +34,8 @@ export class Registry {
     this.register('dict', Dict);
     this.register('queue', Queue);
     this.register('lock', Lock, ['release', 'locked', 'owner']);
+    // To the manager a grant is a grant: who takes it again holds it already, and does not ask.
+    this.register('rlock', Lock, ['release', 'locked', 'owner']);
     this.register('counter', Counter);
     this.register('value', Value);
     this.register('list', List);

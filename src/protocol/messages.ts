@@ -208,6 +208,7 @@ export const methods = {
     'giveBack',
   ],
   lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
+  rlock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   counter: ['get', 'add', 'set', 'snapshot'],
   value: ['get', 'set', 'compareAndSet', 'snapshot'],
   list: ['at', 'push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'length', 'clear', 'indexOf', 'snapshot'],

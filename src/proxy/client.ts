@@ -17,6 +17,7 @@ import { LockProxy } from './lock-proxy.ts';
 import { NamespaceProxy } from './namespace-proxy.ts';
 import { BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
 import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
+import { RLockProxy } from './rlock-proxy.ts';
 import { SetProxy } from './set-proxy.ts';
 import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
@@ -137,6 +138,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return new LockProxy(this.#open('lock', name));
   }
 
+  /** A shared lock that its holder may take again. */
+  rlock(name?: string): RLockProxy {
+    return new RLockProxy(this.#open('rlock', name));
+  }
+
   /** `initial` counts for whoever makes it. */
   counter(name?: string, options?: { initial?: number }): CounterProxy {
     return new CounterProxy(this.#open('counter', name, options));
@@ -254,6 +260,8 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new QueueProxy(handle);
     case 'lock':
       return new LockProxy(handle);
+    case 'rlock':
+      return new RLockProxy(handle);
     case 'counter':
       return new CounterProxy(handle);
     case 'value':

@@ -24,6 +24,15 @@ interface Body {
   readonly guard: LockGuard;
 }
 
+/** What a guard has of the proxy that made it. */
+interface GuardSource {
+  /** Which lock of its connection. */
+  readonly lock: string;
+  giveBack(guard: LockGuard): Promise<void>;
+  /** Another guard of the same grant. */
+  another(): LockGuard;
+}
+
 /**
  * One grant of a lock: its owner. It ends by `release()`, or with the client's session, whatever else holds on to it.
  */
@@ -32,13 +41,13 @@ export class LockGuard implements AsyncDisposable {
   /** Grows with every grant of every lock: what writes carry so that a late one is refused. */
   readonly token: bigint;
   readonly #lost = new AbortController();
-  readonly #giveBack: () => Promise<void>;
+  readonly #source: GuardSource;
   #released: Promise<void> | undefined;
 
-  constructor(grant: Grant & { connection: Connection }, token: bigint, giveBack: () => Promise<void>) {
+  constructor(grant: Grant & { connection: Connection }, token: bigint, source: GuardSource) {
     this[grantSymbol] = grant;
     this.token = token;
-    this.#giveBack = giveBack;
+    this.#source = source;
   }
 
   /** Aborts when the lock is lost before it is released: from then on somebody else may hold it. */
@@ -55,12 +64,18 @@ export class LockGuard implements AsyncDisposable {
   release(): Promise<void> {
     this.#released ??= this.signal.aborted
       ? Promise.reject(new NotLockOwnerError('the lock was lost before it was released', { cause: this.signal.reason }))
-      : this.#giveBack();
+      : this.#source.giveBack(this);
     return this.#released;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
+  }
+
+  /** For the parts of this library: another guard of the same grant, of the lock `lock`; undefined where it is none. */
+  again(lock: string, connection: Connection): LockGuard | undefined {
+    const same = this.held && this.#source.lock === lock && this[grantSymbol].connection === connection;
+    return same ? this.#source.another() : undefined;
   }
 
   /** For the parts of this library: the session that held it has ended. */
@@ -75,7 +90,8 @@ export class LockGuard implements AsyncDisposable {
  */
 export class LockProxy extends BaseProxy {
   readonly #at: ObjectHandle;
-  readonly #guards = new Map<number, LockGuard>();
+  /** By grant: one guard each, more of a lock that is re-entrant. */
+  readonly #guards = new Map<number, Set<LockGuard>>();
   /** Calls under way that may end in a guard. */
   #asking = 0;
 
@@ -103,7 +119,7 @@ export class LockProxy extends BaseProxy {
    */
   async acquire(options?: WaitOptions): Promise<LockGuard> {
     this.#refuseReentry();
-    return (await this.#ask('acquire', options)) as LockGuard;
+    return this.wait(options);
   }
 
   /** The lock if it is free now. */
@@ -148,6 +164,21 @@ export class LockProxy extends BaseProxy {
     if (this.#guards.size + this.#asking === 0) super.dropHandle();
   }
 
+  /** Asks the manager, whatever surrounds the call. */
+  protected async wait(options: WaitOptions | undefined): Promise<LockGuard> {
+    return (await this.#ask('acquire', options)) as LockGuard;
+  }
+
+  /** The guard of the innermost `runExclusive` body of this lock that surrounds the call. */
+  protected get surrounding(): LockGuard | undefined {
+    return this.#body?.guard;
+  }
+
+  /** Another guard of a grant of this lock: it is passed on when all of them are released. */
+  protected again(guard: LockGuard): LockGuard | undefined {
+    return guard.again(this.#identity, this.where.connection);
+  }
+
   async #ask(method: 'acquire' | 'tryAcquire', wait?: WaitOptions): Promise<LockGuard | undefined> {
     const answer = this.call(method, [], wait, undefined, (grant) => this.#giveBack(grant));
     this.#asking++;
@@ -171,13 +202,20 @@ export class LockProxy extends BaseProxy {
 
   #granted(number: number): LockGuard {
     const { connection, handle } = this.#at;
-    const guard = new LockGuard({ connection, handle, number }, this.#token(number), async () => {
-      this.#guards.delete(number);
-      const released = this.#giveBack(number);
-      if (this.disposed) this.dropHandle();
-      await released;
+    const guards = this.#guards.get(number) ?? new Set<LockGuard>();
+    const guard = new LockGuard({ connection, handle, number }, this.#token(number), {
+      lock: this.#identity,
+      another: () => this.#granted(number),
+      giveBack: async (given) => {
+        guards.delete(given);
+        if (guards.size > 0) return;
+        this.#guards.delete(number);
+        const released = this.#giveBack(number);
+        if (this.disposed) this.dropHandle();
+        await released;
+      },
     });
-    this.#guards.set(number, guard);
+    this.#guards.set(number, guards.add(guard));
     return guard;
   }
 
@@ -187,17 +225,21 @@ export class LockProxy extends BaseProxy {
   }
 
   #sessionEnded(error: Error): void {
-    const guards = [...this.#guards.values()];
+    const guards = [...this.#guards.values()].flatMap((each) => [...each]);
     this.#guards.clear();
     for (const guard of guards) guard.lost(error);
     if (this.disposed && guards.length > 0) this.dropHandle();
   }
 
-  #refuseReentry(): void {
+  get #body(): Body | undefined {
     const { connection } = this.where;
-    const body = bodies
+    return bodies
       .getStore()
-      ?.find((outer) => outer.lock === this.#identity && outer.connection === connection && outer.guard.held);
+      ?.findLast((outer) => outer.lock === this.#identity && outer.connection === connection && outer.guard.held);
+  }
+
+  #refuseReentry(): void {
+    const body = this.#body;
     if (body === undefined) return;
     const title = titleOf(this.where);
     throw new DeadlockError(

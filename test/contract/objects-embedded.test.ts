@@ -6,12 +6,14 @@ import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
 import { queueContract } from './queue.contract.ts';
+import { rlockContract } from './rlock.contract.ts';
 import { counterContract, valueContract } from './scalars.contract.ts';
 
 proxiesContract('memory');
 dictContract('memory');
 queueContract('memory');
 lockContract('memory');
+rlockContract('memory');
 counterContract('memory');
 valueContract('memory');
 listContract('memory');

@@ -6,12 +6,14 @@ import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
 import { queueContract } from './queue.contract.ts';
+import { rlockContract } from './rlock.contract.ts';
 import { counterContract, valueContract } from './scalars.contract.ts';
 
 proxiesContract('process');
 dictContract('process');
 queueContract('process');
 lockContract('process');
+rlockContract('process');
 counterContract('process');
 valueContract('process');
 listContract('process');

@@ -1,0 +1,35 @@
+import { NotLockOwnerError } from '../errors.ts';
+import type { WaitOptions } from '../waiting.ts';
+import { type LockGuard, LockProxy } from './lock-proxy.ts';
+import { titleOf } from './object-proxy.ts';
+
+/** How long to wait for a re-entrant lock, or by what it is held already. */
+export interface RLockOptions extends WaitOptions {
+  /** A guard of this lock: there is nothing to wait for. Default: that of the `runExclusive` body around the call. */
+  guard?: LockGuard | undefined;
+}
+
+/**
+ * A shared lock that its holder may take again: inside the body of its own `runExclusive`, or by a guard of it. Every
+ * guard of one grant has its token; the lock is passed on when all of them have been released.
+ */
+export class RLockProxy extends LockProxy {
+  /**
+   * Waits for the lock; at once where the caller holds it.
+   * @throws NotLockOwnerError where `guard` does not hold it; TimeoutError, or the signal's reason
+   */
+  override async acquire(options: RLockOptions = {}): Promise<LockGuard> {
+    const { guard, ...wait } = options;
+    const holding = guard ?? this.surrounding;
+    if (holding === undefined) return this.wait(wait);
+    const again = this.again(holding);
+    if (again !== undefined) return again;
+    throw new NotLockOwnerError(`the guard given does not hold ${titleOf(this.where)}`);
+  }
+
+  /** The lock if it is free now, or held by the caller. */
+  override async tryAcquire(): Promise<LockGuard | undefined> {
+    const holding = this.surrounding;
+    return holding === undefined ? super.tryAcquire() : this.again(holding);
+  }
+}
