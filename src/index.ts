@@ -42,6 +42,7 @@ export { type Client, type ClientEvents } from './proxy/client.ts';
 export { connect, type ConnectOptions } from './proxy/connect.ts';
 export type { CounterProxy } from './proxy/counter-proxy.ts';
 export type { ObjectProxy, ProxyBase } from './proxy/custom-proxy.ts';
+export type { BarrierOptions, BarrierProxy, BarrierState } from './proxy/barrier-proxy.ts';
 export type { DictProxy, Key } from './proxy/dict-proxy.ts';
 export type { EventProxy } from './proxy/event-proxy.ts';
 export type { ListProxy } from './proxy/list-proxy.ts';

@@ -2,6 +2,7 @@
 import { UnknownMethodError } from '../errors.ts';
 import { type BuiltInType, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
+import { Barrier } from './objects/barrier.ts';
 import { Counter } from './objects/counter.ts';
 import { Dict } from './objects/dict.ts';
 import { SharedEvent } from './objects/event.ts';
@@ -42,6 +43,7 @@ export class Registry {
     this.register('set', SharedSet);
     this.register('namespace', Namespace);
     this.register('event', SharedEvent);
+    this.register('barrier', Barrier);
     this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
   }
 

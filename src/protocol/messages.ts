@@ -214,6 +214,7 @@ export const methods = {
   list: ['at', 'push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'length', 'clear', 'indexOf', 'snapshot'],
   set: ['add', 'has', 'delete', 'size', 'clear', 'values', 'snapshot'],
   namespace: ['get', 'set', 'delete', 'all', 'snapshot'],
+  barrier: ['wait', 'reset', 'abort', 'parties', 'waiting', 'broken', 'snapshot'],
   event: ['set', 'clear', 'isSet', 'wait', 'snapshot'],
   tasks: [
     'record',

@@ -5,6 +5,7 @@ import { encode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
 import type { Handler, Handlers, HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
 import type { Connection } from './connection.ts';
 import { CounterProxy } from './counter-proxy.ts';
 import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
@@ -126,6 +127,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   /** A shared flag that many can wait for. */
   event(name?: string): EventProxy {
     return new EventProxy(this.#open('event', name));
+  }
+
+  /** A place where so many wait for each other. The first ask that says for how many decides. */
+  barrier(name?: string, options?: BarrierOptions): BarrierProxy {
+    return new BarrierProxy(this.#open('barrier', name, options));
   }
 
   /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
@@ -274,6 +280,8 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new SetProxy(handle);
     case 'namespace':
       return new NamespaceProxy(handle);
+    case 'barrier':
+      return new BarrierProxy(handle);
     case 'event':
       return new EventProxy(handle);
     default:

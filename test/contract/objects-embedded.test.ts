@@ -1,3 +1,4 @@
+import { barrierContract } from './barrier.contract.ts';
 import { listContract, namespaceContract, setContract } from './collections.contract.ts';
 import { customContract } from './custom.contract.ts';
 import { dictContract } from './dict.contract.ts';
@@ -20,5 +21,6 @@ listContract('memory');
 setContract('memory');
 namespaceContract('memory');
 eventContract('memory');
+barrierContract('memory');
 customContract('memory');
 holdsContract('memory');

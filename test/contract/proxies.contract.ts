@@ -1,6 +1,7 @@
 /** What every proxy of a shared object has and does, whatever it stands for, in every setting. */
 import { describe, expect, test } from 'vitest';
 import {
+  type BarrierProxy,
   type Client,
   type CounterProxy,
   type DictProxy,
@@ -80,6 +81,16 @@ const kinds: Readonly<
     make: (client, name) => client.event(name),
     fresh: false,
     change: (proxy: EventProxy) => proxy.set(),
+  },
+  rlock: {
+    make: (client, name) => client.rlock(name),
+    fresh: false,
+    change: (proxy: LockProxy) => proxy.acquire(),
+  },
+  barrier: {
+    make: (client, name) => client.barrier(name, { parties: 2 }),
+    fresh: { parties: 2, waiting: 0, broken: false },
+    change: (proxy: BarrierProxy) => proxy.abort(),
   },
   Ledger: {
     make: (client, name) => client.object('Ledger', [], name),

@@ -4,7 +4,20 @@ import * as qm from 'quartermaster';
 const client = await qm.connect();
 const kept = {};
 const say = (said) => process.send({ said });
-const builtIn = ['dict', 'queue', 'lock', 'rlock', 'counter', 'value', 'list', 'set', 'namespace', 'event', 'tasks'];
+const builtIn = [
+  'dict',
+  'queue',
+  'lock',
+  'rlock',
+  'counter',
+  'value',
+  'list',
+  'set',
+  'namespace',
+  'event',
+  'barrier',
+  'tasks',
+];
 const open = (typeId, name) => (builtIn.includes(typeId) ? client[typeId](name) : client.object(typeId, [], name));
 
 // oxlint-disable-next-line typescript/no-misused-promises -- it catches all that it throws
