@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, type WorkerGroup } from 'quartermaster';
 import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
+import { withWindow } from '../kit/windows.ts';
 
 describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
   const rig = sharedRig(place);
@@ -151,14 +152,24 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
 
   test('Q11 the un-started window of a dead worker comes back in its order, the same attempt', async () => {
     const { client, name, queue, started } = aQueue();
-    await aWarmWorker(await aGroup(client, { queue: name, count: 1 }), queue);
-    // In one write: the worker has the first, and behind it what its window holds.
-    const puts = [queue.put('wait', { started })];
-    for (let i = 0; i < 20; i++) puts.push(queue.put('echo', i));
-    const [long, ...short] = await Promise.all(puts);
-    const { pid } = await started.get();
-    const { leased } = await queue.dict.counts();
-    expect(leased).toBeGreaterThan(2);
+    await aGroup(client, { queue: name, count: 1 });
+    const { long, short, pid } = await withWindow(
+      queue,
+      3,
+      async () => {
+        // In one write: the worker has the first, and behind it what its window holds.
+        const puts = [queue.put('wait', { started })];
+        for (let i = 0; i < 20; i++) puts.push(queue.put('echo', i));
+        const [long, ...short] = await Promise.all(puts);
+        const { pid } = await started.get();
+        return { long, short, pid };
+      },
+      async ({ long, short, pid }) => {
+        await long?.cancel();
+        process.kill(pid, 'SIGKILL');
+        await Promise.all(short.map((handle) => handle.result()));
+      },
+    );
     // Those who wait for the hold see what came back, in its order, before the replacement does.
     const order = await queue.withLock(async (held) => {
       process.kill(pid, 'SIGKILL');

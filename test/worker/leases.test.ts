@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Client, type LeasedTask, LeaseLostError } from 'quartermaster';
 import { connectionOf } from '#qm/proxy/client.js';
+import { withWindow } from '../kit/windows.ts';
 import { aClient, aFolder, aGate, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
 
 /** ms; the tests block threads for three of them. */
@@ -41,16 +42,25 @@ describe('a worker that is busy', () => {
   ])('W7 its un-started window is given back meanwhile: %s', async (_, bytes) => {
     const { rig, client, name, queue, started } = await aQueue('process');
     await aGroup(client, { queue: name, count: 1 });
-    // Short tasks make it keep a window.
-    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
+    await queue.run('echo');
     await beating(client, name);
-    const gate = aGate();
-    const puts = [queue.put('spinUntil', { started, file: gate.file })];
-    for (let i = 0; i < 40; i++) puts.push(queue.put('echo', 'x'.repeat(bytes)));
-    const [long, ...short] = await Promise.all(puts);
-    await started.get();
-    const { leased } = await queue.dict.counts();
-    expect(leased).toBeGreaterThan(1);
+    const { gate, long, short } = await withWindow(
+      queue,
+      2,
+      async () => {
+        const gate = aGate();
+        const puts = [queue.put('spinUntil', { started, file: gate.file })];
+        for (let i = 0; i < 40; i++) puts.push(queue.put('echo', 'x'.repeat(bytes)));
+        const [long, ...short] = await Promise.all(puts);
+        await started.get();
+        return { gate, long, short };
+      },
+      async ({ gate, long, short }) => {
+        gate.open();
+        await long?.result();
+        await Promise.all(short.map((handle) => handle.result()));
+      },
+    );
     // Somebody else has time for them.
     const helper = await aClient(rig);
     const order: string[] = [];
@@ -71,14 +81,24 @@ describe('a worker that is busy', () => {
   test('what is cancelled while it waits in a window never runs', async () => {
     const { client, name, queue, started } = await aQueue('process');
     await aGroup(client, { queue: name, count: 1 });
-    for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
     const go = client.queue();
-    const file = path.join(aFolder(), 'marks');
-    const puts = [queue.put('meet', { started, go })];
-    for (let id = 0; id < 20; id++) puts.push(queue.put('mark', { file, id }));
-    const [long, ...short] = await Promise.all(puts);
-    await started.get();
-    expect((await queue.dict.counts()).leased).toBeGreaterThan(2);
+    const { file, long, short } = await withWindow(
+      queue,
+      3,
+      async () => {
+        const file = path.join(aFolder(), 'marks');
+        const puts = [queue.put('meet', { started, go })];
+        for (let id = 0; id < 20; id++) puts.push(queue.put('mark', { file, id }));
+        const [long, ...short] = await Promise.all(puts);
+        await started.get();
+        return { file, long, short };
+      },
+      async ({ long, short }) => {
+        await go.put(1);
+        await long?.result();
+        await Promise.all(short.map((handle) => handle.result()));
+      },
+    );
     for (const handle of short.slice(0, 10)) expect(await handle.cancel()).toBe(true);
     await go.put(1);
     await long?.result();
