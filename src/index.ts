@@ -34,7 +34,7 @@ export {
   WorkerLostError,
   type ErrorCode,
 } from './errors.ts';
-export type { QueuedTaskRecord, WorkerSummary } from './inspection.ts';
+export type { LockHolder, LockSummary, LockUser, LockWaiter, QueuedTaskRecord, WorkerSummary } from './inspection.ts';
 export { Manager } from './manager/manager.ts';
 export type { CustomFactory, RegisterOptions } from './manager/objects/custom.ts';
 export type { Address, ManagerLimits, ManagerOptions } from './options.ts';
@@ -54,7 +54,17 @@ export type { Inspector } from './proxy/inspector.ts';
 export type { JobOptions } from './proxy/job.ts';
 export { type CriticalPath, JobGraph } from './proxy/job-graph.ts';
 export type { JobGraphJSON, JobJSON } from './proxy/job-graph-json.ts';
-export type { LockGuard, LockOwner, LockProxy } from './proxy/lock-proxy.ts';
+export type { ConditionOptions, ConditionProxy } from './proxy/condition-proxy.ts';
+export type { AcquireOptions } from './proxy/grantor-proxy.ts';
+export type { LockGuard } from './proxy/lock-guard.ts';
+export type { LockOwner, LockProxy } from './proxy/lock-proxy.ts';
+export type { RwLockProxy, RwLockState } from './proxy/rw-lock-proxy.ts';
+export type {
+  SemaphoreBodyOptions,
+  SemaphoreOptions,
+  SemaphoreProxy,
+  SemaphoreState,
+} from './proxy/semaphore-proxy.ts';
 export type { GuardOptions, HoldOptions } from './proxy/object-proxy.ts';
 export type { PutManyOptions } from './proxy/put-options.ts';
 export type { QueueOptions, QueueProxy, QueuePutOptions } from './proxy/queue-proxy.ts';

@@ -21,3 +21,37 @@ export interface WorkerSummary {
 
 /** A task's record and the queue that it is in. */
 export type QueuedTaskRecord = TaskRecord & { readonly queue: string };
+
+/** Whose a grant or a wait is. */
+export interface LockUser {
+  readonly session: number;
+  readonly pid: number;
+  readonly name: string;
+}
+
+/** A guard, or a hold on an object (`withLock`). */
+export interface LockHolder extends LockUser {
+  /** Of a guard; undefined for a hold. */
+  readonly token: bigint | undefined;
+  /** How much of the lock it has: permits of a semaphore; of a read-write lock, whether it reads or writes. */
+  readonly weight: number | 'read' | 'write';
+  readonly heldMs: number;
+}
+
+/** A call that waits for a lock, or for its turn on an object that is held. */
+export interface LockWaiter extends LockUser {
+  readonly waitingMs: number;
+  /** What its flow is known to hold, as `title` has it: the edges of the wait-for graph. */
+  readonly holding: readonly string[];
+}
+
+/** A lock of any kind that is held or waited for, or an object under a hold: `holders` is what `waiters` wait for. */
+export interface LockSummary {
+  readonly typeId: string;
+  readonly name: string | undefined;
+  /** As messages name it: "lock 'jobs'". */
+  readonly title: string;
+  readonly holders: readonly LockHolder[];
+  /** First come, first served. Of an object under a hold only those of flows that are known to hold something else. */
+  readonly waiters: readonly LockWaiter[];
+}

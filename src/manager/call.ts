@@ -4,6 +4,7 @@ import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Gate } from './gate.ts';
 import type { Session } from './session.ts';
+import { type Blocker, blocks, breakCycles, type Owner, unblocks } from './wait-for.ts';
 
 /** What a method returns that will answer later. */
 export const PARKED = Symbol('parked');
@@ -16,7 +17,18 @@ export class Call {
   readonly held: boolean;
   /** Of a write that counts only while a grant is held: throws once it is not. */
   guard: (() => void) | undefined = undefined;
+  /** What its flow holds, as far as it has said. */
+  holding: readonly Owner[] = nothing;
+  /** What it waits for, where that has owners. */
+  waitsFor: Blocker | undefined = undefined;
+  /** May be rejected to break a deadlock. */
+  refusable = true;
+  /** When it began to wait, counted over all calls. */
+  began = 0;
+  /** The same on the monotonic clock (ms). */
+  since = 0;
   #cancel: (() => void) | undefined;
+  #answered: (() => void) | undefined;
   #over = false;
 
   constructor(session: Session, id: number, held: boolean) {
@@ -30,9 +42,18 @@ export class Call {
     return this.#over;
   }
 
-  /** The call waits; `cancel` takes it out of wherever it waits, should its caller leave first. */
-  park(cancel: () => void): typeof PARKED {
+  /**
+   * The call waits; `cancel` takes it out of wherever it waits, should its caller leave first. `answered` is called
+   * where it ends in another way.
+   */
+  park(cancel: () => void, answered?: () => void): typeof PARKED {
     this.#cancel = cancel;
+    this.#answered = answered;
+    if (this.began === 0) {
+      this.began = ++waits;
+      this.since = performance.now();
+    }
+    if (this.holding.length > 0) blocks(this);
     const { parked, link } = this.session;
     const other = parked.get(this.id);
     parked.set(this.id, this);
@@ -93,19 +114,43 @@ export class Call {
     if (this.settled()) this.session.failed(this.id, error);
   }
 
+  /** It waits no more: what it waits for cannot come. */
+  refuse(error: unknown): void {
+    if (this.#over) return;
+    this.cancelled();
+    this.session.failed(this.id, error);
+  }
+
   /** It is answered by a frame of another kind. False where it was over before. */
   settled(): boolean {
     if (this.#over) return false;
     this.#over = true;
-    if (this.#cancel !== undefined) this.#unpark();
+    if (this.#cancel !== undefined) {
+      this.#unpark();
+      this.#answered?.();
+    }
     return true;
+  }
+
+  /** Of its flow only those wait now whose waits may be hopeless. */
+  #otherWaits(): void {
+    for (const owner of this.holding) {
+      for (const { waitsFor } of owner.over ? [] : [...(owner.blocked ?? [])]) {
+        if (waitsFor !== undefined) breakCycles(waitsFor);
+      }
+    }
   }
 
   #unpark(): void {
     const { parked } = this.session;
     if (parked.get(this.id) === this) parked.delete(this.id);
+    if (this.holding.length > 0 && unblocks(this)) this.session.manager.later(() => this.#otherWaits());
   }
 }
+
+/** Shared by all calls whose flows hold nothing. */
+const nothing: readonly Owner[] = [];
+let waits = 0;
 
 /** An access that answers in its own turn, or parks the call. */
 export function answerNow(call: Call, invoke: () => Answer | Promise<Answer>): void {

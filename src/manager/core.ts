@@ -10,7 +10,7 @@ import type { Link } from '../transport/link.ts';
 import { textOf } from './arguments.ts';
 import type { Call } from './call.ts';
 import type { NewMutex } from './gate.ts';
-import { inspectTasks, inspectWorkers } from './inspect.ts';
+import { inspectLocks, inspectTasks, inspectWorkers } from './inspect.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -73,6 +73,11 @@ export class ManagerCore {
   }
 
   nextLease = (): number => ++this.#leases;
+
+  /** (epoch, sequence) as one number that grows across restarts. */
+  tokenOf(sequence: number): bigint {
+    return (BigInt(this.epoch) << 48n) | BigInt(sequence);
+  }
 
   nextGrant(): number {
     return ++this.#grants;
@@ -186,6 +191,10 @@ export class ManagerCore {
           return call.answer(inspectTasks(this.#boards, args[0]));
         case 'inspectWorkers':
           return call.answer(inspectWorkers(this));
+        case 'inspectLocks':
+          return call.answer(
+            inspectLocks(this.#objects.values(), this.sessions.values(), (grant) => this.tokenOf(grant)),
+          );
         case 'vouch':
           return call.answer(
             this.vouchers.vouch(

@@ -6,8 +6,9 @@ import { NotLockOwnerError } from '../errors.ts';
 import { Gate } from './gate.ts';
 import type { Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
+import { Owner } from './wait-for.ts';
 
-export class Hold {
+export class Hold extends Owner {
   readonly #object: SharedObject;
   readonly #release: () => void;
   readonly #timeout: number;
@@ -21,13 +22,22 @@ export class Hold {
 
   /** `timeout` in ms; 0 for none. */
   constructor(object: SharedObject, session: Session, handle: number, release: () => void, timeout: number) {
+    super(session);
     this.handle = handle;
     this.#object = object;
     this.#release = release;
     this.#timeout = timeout;
     this.gate = new Gate(session.manager.newMutex);
-    object.holder = session;
+    object.holder = this;
     if (timeout > 0) this.#timer = setTimeout(() => this.end(), Math.min(timeout, 0x7fff_ffff));
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  get title(): string {
+    return `a hold on ${this.#object.title}`;
   }
 
   /** Throws where the hold has ended. */

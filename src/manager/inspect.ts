@@ -1,10 +1,18 @@
 /** What `client.inspect` shows: computed here, sent as data. */
 import { encode } from '../protocol/codec.ts';
 import type { Item } from '../protocol/wire.ts';
-import type { QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type { LockHolder, LockSummary, LockUser, LockWaiter, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type { Call } from './call.ts';
 import type { ManagerCore } from './core.ts';
+import { Grant } from './objects/grantor.ts';
+import type { Session } from './session.ts';
+import type { SharedObject } from './shared-object.ts';
 import { filterFrom } from './tasks/record.ts';
 import type { Tasks } from './tasks/tasks.ts';
+import type { Blocker } from './wait-for.ts';
+
+/** The token that clients know a grant by. */
+type TokenOf = (grant: number) => bigint;
 
 export function inspectTasks(boards: Iterable<Tasks>, filter: Item): Item {
   const wanted = filterFrom(filter);
@@ -35,4 +43,44 @@ export function inspectWorkers(manager: ManagerCore): Item {
     }
   }
   return encode(workers);
+}
+
+/** Every lock that is held or waited for, and every object under a hold. */
+export function inspectLocks(objects: Iterable<SharedObject>, sessions: Iterable<Session>, tokenOf: TokenOf): Item {
+  const waiting = waitingBy(sessions);
+  const locks: LockSummary[] = [];
+  // A condition and the lock that it was made with are one.
+  for (const lock of new Set([...objects].map((object) => object.grantor ?? object))) {
+    const holders = [...lock.owners()].map((owner): LockHolder => {
+      const grant = owner instanceof Grant ? owner : undefined;
+      const heldMs = performance.now() - owner.since;
+      if (grant === undefined) return { ...userOf(owner.session), token: undefined, weight: 1, heldMs };
+      return { ...userOf(owner.session), token: tokenOf(grant.token), weight: grant.object.weightOf(grant), heldMs };
+    });
+    const waiters = (waiting.get(lock) ?? []).map((call): LockWaiter => ({
+      ...userOf(call.session),
+      waitingMs: performance.now() - call.since,
+      holding: call.holding.filter(({ over }) => !over).map(({ title }) => title),
+    }));
+    if (holders.length + waiters.length === 0) continue;
+    locks.push({ typeId: lock.type.typeId, name: lock.name, title: lock.title, holders, waiters });
+  }
+  return encode(locks);
+}
+
+/** The calls that wait for something with owners, in the order in which they began to. */
+function waitingBy(sessions: Iterable<Session>): Map<Blocker, Call[]> {
+  const calls = [...sessions].flatMap(({ parked }) => [...parked.values()]).sort((a, b) => a.began - b.began);
+  const by = new Map<Blocker, Call[]>();
+  for (const call of calls) {
+    if (call.waitsFor === undefined) continue;
+    const others = by.get(call.waitsFor);
+    if (others === undefined) by.set(call.waitsFor, [call]);
+    else others.push(call);
+  }
+  return by;
+}
+
+function userOf({ id, peer }: Session): LockUser {
+  return { session: id, pid: peer.pid, name: peer.name };
 }

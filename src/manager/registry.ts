@@ -3,6 +3,7 @@ import { UnknownMethodError } from '../errors.ts';
 import { type BuiltInType, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { Barrier } from './objects/barrier.ts';
+import { Condition } from './objects/condition.ts';
 import { Counter } from './objects/counter.ts';
 import { Dict } from './objects/dict.ts';
 import { SharedEvent } from './objects/event.ts';
@@ -10,6 +11,8 @@ import { List } from './objects/list.ts';
 import { Lock } from './objects/lock.ts';
 import { Namespace } from './objects/namespace.ts';
 import { Queue } from './objects/queue.ts';
+import { RwLock } from './objects/rw-lock.ts';
+import { Semaphore } from './objects/semaphore.ts';
 import { SharedSet } from './objects/set.ts';
 import { Value } from './objects/value.ts';
 import type { Made, Method, ObjectType, SharedObject } from './shared-object.ts';
@@ -34,9 +37,9 @@ export class Registry {
   constructor() {
     this.register('dict', Dict);
     this.register('queue', Queue);
-    this.register('lock', Lock, ['release', 'locked', 'owner']);
+    this.register('lock', Lock);
     // To the manager a grant is a grant: who takes it again holds it already, and does not ask.
-    this.register('rlock', Lock, ['release', 'locked', 'owner']);
+    this.register('rlock', Lock);
     this.register('counter', Counter);
     this.register('value', Value);
     this.register('list', List);
@@ -44,6 +47,9 @@ export class Registry {
     this.register('namespace', Namespace);
     this.register('event', SharedEvent);
     this.register('barrier', Barrier);
+    this.register('rwlock', RwLock);
+    this.register('semaphore', Semaphore);
+    this.register('condition', Condition);
     this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
   }
 

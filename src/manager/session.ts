@@ -5,20 +5,27 @@
  * gate; what must wait is parked. When the session ends, one place (`end`) lets go of all of it: parked calls, holds,
  * guards, leases, references.
  */
-import { DeadlockError, FrameTooLargeError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
+import {
+  DeadlockError,
+  FrameTooLargeError,
+  LeaseLostError,
+  NotLockOwnerError,
+  ProtocolError,
+  UnknownMethodError,
+} from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
-import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
+import { GUARDED, HOLDING, ToClient, ToManager } from '../protocol/messages.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
-import { Lock } from './objects/lock.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
 import type { Taker } from './tasks/taker.ts';
 import { Tasks } from './tasks/tasks.ts';
+import { type Owner, refuseCycle } from './wait-for.ts';
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -312,10 +319,11 @@ export class Session {
     const handle = reader.u32();
     const method = reader.u8();
     const guard = method & GUARDED ? { lock: reader.u32(), grant: reader.u48() } : undefined;
+    const holding = method & HOLDING ? this.#holding(reader) : undefined;
     const args: Item[] = [];
     while (reader.left > 0) args.push(reader.item());
     if (handle === 0) {
-      this.manager.answer(new Call(this, id, false), method & ~GUARDED, args);
+      this.manager.answer(new Call(this, id, false), method & ~(GUARDED | HOLDING), args);
       return;
     }
     const entry = this.handles.get(handle);
@@ -323,7 +331,8 @@ export class Session {
     const { object, hold } = entry;
     const call = new Call(this, id, hold !== undefined);
     if (object === undefined) return call.fail(entry.error);
-    const number = method & ~GUARDED;
+    const number = method & ~(GUARDED | HOLDING);
+    if (holding !== undefined) call.holding = holding;
     if (guard !== undefined) call.guard = () => this.#checkGuard(guard.lock, guard.grant);
     const invoke = (): Answer | Promise<Answer> => {
       hold?.check();
@@ -339,11 +348,12 @@ export class Session {
     if (object.type.awaits) {
       const gate = hold?.gate ?? object.gate;
       if (gate.free) return answerFree(call, invoke, gate);
+      if (!this.#waitsFor(object, call)) return;
       call.park(() => {});
       void gate.acquire().then((release) => answerLater(call, invoke).finally(release));
     } else if (hold !== undefined || object.gate.free || object.type.ungated.has(number)) {
       answerNow(call, invoke);
-    } else {
+    } else if (this.#waitsFor(object, call)) {
       call.park(() => {});
       object.gate.enter(
         () => answerNow(call, invoke),
@@ -352,9 +362,41 @@ export class Session {
     }
   }
 
+  /** The call has to wait for whoever holds the object. False where that would never end: the call has failed. */
+  #waitsFor(object: SharedObject, call: Call): boolean {
+    // A call that waits for its own flow's hold: it may well be that the flow does not wait for the call.
+    if (object.holder !== undefined && call.holding.includes(object.holder)) call.holding = [];
+    try {
+      refuseCycle(call, object);
+      call.waitsFor = object;
+      return true;
+    } catch (error) {
+      call.fail(error);
+      return false;
+    }
+  }
+
+  /** What the flow of a call holds: grants, and holds on objects. What has ended meanwhile is passed over. */
+  #holding(reader: Reader): Owner[] {
+    const owners: Owner[] = [];
+    for (let count = reader.u8(); count > 0; count--) {
+      const entry = this.handles.get(reader.u32());
+      const grant = reader.u48();
+      const owner = grant === 0 ? entry?.hold : entry?.object?.grantor?.grantOf(grant, this);
+      if (owner !== undefined && !owner.over) owners.push(owner);
+    }
+    return owners;
+  }
+
+  /** `end` is called when the lease ends before the function returned is. @throws LeaseLostError */
+  bind(lease: number, end: () => void): () => void {
+    for (const taker of this.takers.values()) if (taker.leases.has(lease)) return taker.bind(lease, end);
+    throw new LeaseLostError(`lease ${lease} has ended: what is taken for its attempt would outlive it`);
+  }
+
   #checkGuard(lock: number, grant: number): void {
     const object = this.handles.get(lock)?.object;
-    if (!(object instanceof Lock) || !object.holds(grant, this)) {
+    if (object?.grantor?.holds(grant, this) !== true) {
       throw new NotLockOwnerError(`the guard given with this call no longer holds ${object?.title ?? 'its lock'}`);
     }
   }
@@ -375,8 +417,10 @@ export class Session {
     const { object, error, hold: outer } = this.entry(handle);
     const alias = reader.u32();
     const timeout = reader.f64();
+    call.holding = this.#holding(reader);
     if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);
     if (object === undefined) return call.fail(error);
+    if (object.grantor !== undefined) return call.fail(new UnknownMethodError(`${object.title} has no withLock()`));
     if (outer !== undefined) {
       return call.fail(new DeadlockError(`${object.title} is held already, and a held object must not wait`));
     }
@@ -391,6 +435,7 @@ export class Session {
     };
     const release = object.gate.tryAcquire();
     if (release !== undefined) return begin(release);
+    if (!this.#waitsFor(object, call)) return;
     call.park(() => {});
     void object.gate.acquire().then((release) => {
       if (call.over) release();

@@ -3,7 +3,9 @@ import type { Item } from '../protocol/wire.ts';
 import type { Answer, Call } from './call.ts';
 import type { ManagerCore } from './core.ts';
 import { Gate } from './gate.ts';
-import type { Session } from './session.ts';
+import type { Hold } from './hold.ts';
+import type { Grantor } from './objects/grantor.ts';
+import type { Owner } from './wait-for.ts';
 
 /** A method of a shared object as the manager calls it: checks its arguments, changes the object, answers. */
 export type Method = (this: SharedObject, call: Call, args: readonly Item[]) => Answer | Promise<Answer>;
@@ -24,8 +26,8 @@ export abstract class SharedObject {
   readonly type: ObjectType;
   readonly name: string | undefined;
   readonly gate: Gate;
-  /** The hold that is on, if any: its session, so that only its calls enter. */
-  holder: Session | undefined = undefined;
+  /** The hold that is on, if any: only its calls enter. */
+  holder: Hold | undefined = undefined;
   /** Handles of sessions on it. An unnamed object without any is gone. */
   references = 0;
   /** A stored value names it: it stays. */
@@ -43,8 +45,19 @@ export abstract class SharedObject {
     return this.name === undefined ? `an unnamed ${this.type.typeId}` : `${this.type.typeId} '${this.name}'`;
   }
 
+  /** Whose grants a guard given with a call is one of, where the object has any. */
+  get grantor(): Grantor | undefined {
+    return undefined;
+  }
+
+  /** Who has it to themselves now, as far as that is known: what a call that waits for its turn waits for. */
+  owners(): Iterable<Owner> {
+    return this.holder === undefined ? [] : [this.holder];
+  }
+
   /** Somebody holds the object: what the call wants done is done at its turn, unless its caller leaves before. */
   protected inTurn(call: Call, access: () => void): void {
+    call.waitsFor = this;
     call.park(() => {});
     this.gate.enter(
       () => {

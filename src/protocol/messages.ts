@@ -43,11 +43,14 @@ export const ToManager = {
   OPEN: 10,
   /** u32 handle: gives up the reference; of a hold's handle: ends the hold */
   DROP: 11,
-  /** u32 call, u32 handle, u8 method (plus GUARDED: u32 handle of the lock, u48 grant), items */
+  /**
+   * u32 call, u32 handle, u8 method (plus GUARDED: u32 handle of the lock, u48 grant; plus HOLDING: held, see there),
+   * items
+   */
   CALL: 12,
   /** u32 call: its caller no longer waits. Answered by CANCELLED where it came in time; otherwise the answer is on its way. */
   CANCEL: 13,
-  /** u32 call, u32 handle, u32 new handle for the held object, f64 hold timeout in ms (0: none) */
+  /** u32 call, u32 handle, u32 new handle for the held object, f64 hold timeout in ms (0: none), held (see HOLDING) */
   HOLD: 14,
 
   /** u16 index, text: the name of a task, once per session */
@@ -128,6 +131,12 @@ export const Role = { client: 1, helper: 2 } as const;
 /** Bit of a CALL's method: the call counts only while that very grant of that lock is held. */
 export const GUARDED = 0x80;
 
+/**
+ * Bit of a CALL's method: what the flow that calls holds follows, so that a wait that would never end can be told. u8
+ * count, then for each u32 handle, u48 grant (0: the handle is that of a hold).
+ */
+export const HOLDING = 0x40;
+
 export const PutFlags = {
   /** Only the outcome is wanted: no ACCEPTED is sent. */
   run: 1,
@@ -172,7 +181,7 @@ export type WireErrorParts = readonly [code: string, message: string, fields: re
 
 /** Method numbers are places in these lists: add at the end only. */
 export const methods = {
-  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone', 'open', 'ping'],
+  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone', 'open', 'ping', 'inspectLocks'],
   dict: [
     'get',
     'set',
@@ -230,6 +239,9 @@ export const methods = {
     'progress',
     'closeRun',
   ],
+  rwlock: ['read', 'write', 'release', 'snapshot'],
+  semaphore: ['acquire', 'tryAcquire', 'release', 'available', 'give', 'snapshot'],
+  condition: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'wait', 'giveUp', 'notify', 'snapshot'],
   custom: ['invoke', 'snapshot'],
 } as const satisfies Record<string, readonly string[]>;
 

@@ -7,6 +7,7 @@ import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
 import type { Handler, Handlers, HandlersOf, TaskQueueOptions } from '../tasks.ts';
 import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
 import type { Connection } from './connection.ts';
+import { type ConditionOptions, ConditionProxy } from './condition-proxy.ts';
 import { CounterProxy } from './counter-proxy.ts';
 import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
 import { DictProxy, type Key } from './dict-proxy.ts';
@@ -19,6 +20,8 @@ import { NamespaceProxy } from './namespace-proxy.ts';
 import { BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
 import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
 import { RLockProxy } from './rlock-proxy.ts';
+import { RwLockProxy } from './rw-lock-proxy.ts';
+import { type SemaphoreOptions, SemaphoreProxy } from './semaphore-proxy.ts';
 import { SetProxy } from './set-proxy.ts';
 import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
@@ -147,6 +150,21 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   /** A shared lock that its holder may take again. */
   rlock(name?: string): RLockProxy {
     return new RLockProxy(this.#open('rlock', name));
+  }
+
+  /** A shared lock for many readers or one writer. */
+  rwLock(name?: string): RwLockProxy {
+    return new RwLockProxy(this.#open('rwlock', name));
+  }
+
+  /** So many permits, shared. The first ask that says how many decides. */
+  semaphore(name?: string, options?: SemaphoreOptions): SemaphoreProxy {
+    return new SemaphoreProxy(this.#open('semaphore', name, options));
+  }
+
+  /** A shared condition, of a lock of its own or of the one given: the first ask decides. */
+  condition(name?: string, options?: ConditionOptions): ConditionProxy {
+    return new ConditionProxy(this.#open('condition', name, options));
   }
 
   /** `initial` counts for whoever makes it. */
@@ -284,6 +302,12 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new BarrierProxy(handle);
     case 'event':
       return new EventProxy(handle);
+    case 'rwlock':
+      return new RwLockProxy(handle);
+    case 'semaphore':
+      return new SemaphoreProxy(handle);
+    case 'condition':
+      return new ConditionProxy(handle);
     default:
       return customProxy(handle);
   }

@@ -10,11 +10,12 @@ import { EventEmitter } from 'node:events';
 import { ConnectionLostError, ProtocolError, ProxyDisposedError } from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
-import { GONE, GUARDED, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
+import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
+import { type Body, writeHeld } from './bodies.ts';
 import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
@@ -139,7 +140,7 @@ export class Connection extends EventEmitter {
     this.#openings.set(handle, opening);
   }
 
-  /** `undo`: gives back what the call was given when its caller had left already. */
+  /** `undo`: gives back what the call was given when its caller had left already. `held`: what its flow holds. */
   call(
     handle: number,
     method: number,
@@ -147,6 +148,7 @@ export class Connection extends EventEmitter {
     wait?: WaitOptions,
     guard?: Grant,
     undo?: Undo,
+    held: readonly Body[] = [],
   ): Promise<Item> {
     return new Promise((resolve, reject) => {
       checkTimeout(wait?.timeout);
@@ -157,11 +159,12 @@ export class Connection extends EventEmitter {
       const id = this.begin(pending);
       const start = this.link.beginCall(ToManager.CALL, id, handle);
       const { writer } = this.link;
-      writer.u8(guard === undefined ? method : method | GUARDED);
+      writer.u8(method | (guard === undefined ? 0 : GUARDED) | (held.length === 0 ? 0 : HOLDING));
       if (guard !== undefined) {
         writer.u32(guard.handle);
         writer.u48(guard.number);
       }
+      if (held.length > 0) writeHeld(writer, held);
       try {
         for (const arg of args) writer.item(arg);
       } catch (error) {

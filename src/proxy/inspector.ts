@@ -1,4 +1,4 @@
-import type { QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type { LockSummary, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
 import { decode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
@@ -22,6 +22,11 @@ export class Inspector {
   /** Everybody who has taken tasks and is still connected. */
   async workers(): Promise<WorkerSummary[]> {
     return (await this.#ask('inspectWorkers', [])) as WorkerSummary[];
+  }
+
+  /** Who holds what and who waits for it: every lock that is held or waited for, and every object under a hold. */
+  async locks(): Promise<LockSummary[]> {
+    return (await this.#ask('inspectLocks', [])) as LockSummary[];
   }
 
   async #ask(method: (typeof methods.manager)[number], args: readonly Item[]): Promise<unknown> {

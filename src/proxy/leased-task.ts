@@ -4,7 +4,7 @@ import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';
 import { describe, encodeShortened, encodeThrown } from '../protocol/thrown.ts';
 import { type Item, Packed, Reader, setU48, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
-import { tokenOf } from './lock-proxy.ts';
+import { tokenOf } from './lock-guard.ts';
 import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
 

@@ -4,13 +4,13 @@ import { decode, encode } from '../protocol/codec.ts';
 import { methods, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import { type Body, heldBy, runInside, writeHeld } from './bodies.ts';
 import type { Connection, Grant } from './connection.ts';
-import type { LockGuard } from './lock-proxy.ts';
+import { grantSymbol, type LockGuard } from './lock-guard.ts';
 import { PendingCall, type Undo } from './pending.ts';
 
 /** How the parts of this library reach what a proxy stands on. */
 export const where = Symbol('where');
-export const grantSymbol = Symbol('grant');
 
 /** A write that counts only while that very grant is held; `NotLockOwnerError` otherwise. */
 export interface GuardOptions {
@@ -30,6 +30,15 @@ export interface ObjectHandle {
   readonly name: string | undefined;
   /** It stands for the object during a hold. */
   readonly held?: boolean;
+  /** The attempt of a task with which grants end that are taken through it. */
+  readonly attempt?: Attempt | undefined;
+}
+
+/** One execution of a task, as what is bound to it sees it. */
+export interface Attempt {
+  readonly lease: number;
+  /** `lost` is called when the attempt is over, unless the function returned is called before. */
+  bind(lost: (reason: Error) => void): () => void;
 }
 
 export abstract class BaseProxy implements AsyncDisposable, Disposable {
@@ -93,11 +102,12 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
     wait?: WaitOptions,
     guard?: LockGuard,
     undo?: Undo,
+    holding?: readonly LockGuard[],
   ): Promise<Item> {
     if (this.#disposed) return Promise.reject(this.gone());
     const { connection, handle, typeId } = this.#where;
     const grant = guard === undefined ? undefined : grantOf(guard, connection);
-    return connection.call(handle, numberOf(typeId, method), args, wait, grant, undo);
+    return connection.call(handle, numberOf(typeId, method), args, wait, grant, undo, heldBy(connection, holding));
   }
 
   protected get where(): ObjectHandle {
@@ -118,6 +128,19 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
   }
 }
 
+/** The body of a `withLock`. */
+class HoldBody implements Body {
+  readonly connection: Connection;
+  readonly handle: number;
+  readonly number = 0;
+  over = false;
+
+  constructor(connection: Connection, handle: number) {
+    this.connection = connection;
+    this.handle = handle;
+  }
+}
+
 /** Proxies of everything but locks can be held. */
 export abstract class HoldableProxy extends BaseProxy {
   /**
@@ -127,9 +150,11 @@ export abstract class HoldableProxy extends BaseProxy {
   async withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R> {
     const { connection, handle, typeId, name } = this.where;
     const alias = await takeHold(connection, handle, options, titleOf(this.where));
+    const body = new HoldBody(connection, alias);
     try {
-      return await fn(this.through({ connection, handle: alias, typeId, name, held: true }));
+      return await runInside(body, () => fn(this.through({ connection, handle: alias, typeId, name, held: true })));
     } finally {
+      body.over = true;
       if (!connection.closed) connection.drop(alias);
     }
   }
@@ -167,6 +192,7 @@ function takeHold(
     writer.u32(handle);
     writer.u32(alias);
     writer.f64(options?.holdTimeout ?? 0);
+    writeHeld(writer, heldBy(connection));
     connection.finish(start, id);
     if (options !== undefined) connection.watch(id, options, reject, `waiting for ${title}`);
   });
@@ -184,7 +210,8 @@ export function isBuiltIn(typeId: string): boolean {
   return numbers.has(typeId);
 }
 
-function numberOf(typeId: string, method: string): number {
+/** The number of a method in the protocol. */
+export function numberOf(typeId: string, method: string): number {
   return (numbers.get(typeId) ?? custom)?.get(method) as number;
 }
 

@@ -1,10 +1,11 @@
 import { NotLockOwnerError } from '../errors.ts';
-import type { WaitOptions } from '../waiting.ts';
-import { type LockGuard, LockProxy } from './lock-proxy.ts';
+import type { AcquireOptions } from './grantor-proxy.ts';
+import type { LockGuard } from './lock-guard.ts';
+import { LockProxy } from './lock-proxy.ts';
 import { titleOf } from './object-proxy.ts';
 
 /** How long to wait for a re-entrant lock, or by what it is held already. */
-export interface RLockOptions extends WaitOptions {
+export interface RLockOptions extends AcquireOptions {
   /** A guard of this lock: there is nothing to wait for. Default: that of the `runExclusive` body around the call. */
   guard?: LockGuard | undefined;
 }
@@ -20,16 +21,21 @@ export class RLockProxy extends LockProxy {
    */
   override async acquire(options: RLockOptions = {}): Promise<LockGuard> {
     const { guard, ...wait } = options;
-    const holding = guard ?? this.surrounding;
+    const holding = guard ?? this.body?.guard;
     if (holding === undefined) return this.wait(wait);
-    const again = this.again(holding);
+    const again = this.#again(holding);
     if (again !== undefined) return again;
     throw new NotLockOwnerError(`the guard given does not hold ${titleOf(this.where)}`);
   }
 
   /** The lock if it is free now, or held by the caller. */
   override async tryAcquire(): Promise<LockGuard | undefined> {
-    const holding = this.surrounding;
-    return holding === undefined ? super.tryAcquire() : this.again(holding);
+    const { body } = this;
+    return body === undefined ? super.tryAcquire() : this.#again(body.guard);
+  }
+
+  /** Another guard of a grant of this lock: it is passed on when all of them are released. */
+  #again(guard: LockGuard): LockGuard | undefined {
+    return guard.again(this.identity, this.where.connection);
   }
 }

@@ -300,7 +300,9 @@ export class TaskQueue {
   }
 
   #endLease(task: Task): void {
-    task.holder?.leases.delete(task.lease);
+    const { holder } = task;
+    holder?.leases.delete(task.lease);
+    if (holder?.bound !== undefined) holder.bound.ended(task.lease);
     task.holder = undefined;
     task.lease = 0;
   }

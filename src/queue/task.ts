@@ -13,6 +13,8 @@ import type { TaskState } from '../tasks.ts';
 /** Who holds leases: one taker of tasks, in the manager one queue's side of a session. */
 export interface Holder {
   readonly leases: Map<number, Task>;
+  /** Told of the end of each lease, where anything else ends with one. */
+  readonly bound?: { ended(lease: number): void } | undefined;
 }
 
 /** States as small integers; their names are the API's. */

@@ -10,8 +10,8 @@ import {
   TimeoutError,
   TypeMismatchError,
 } from 'quartermaster';
-import { LockGuard as Guard } from '#qm/proxy/lock-proxy.js';
-import { grantSymbol } from '#qm/proxy/object-proxy.js';
+import { LockGuard as Guard } from '#qm/proxy/lock-guard.js';
+import { grantSymbol } from '#qm/proxy/lock-guard.js';
 import { arrived, loseParty } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, type Setting, sever } from '../kit/managers.ts';
 import { type Party, partyOfSuite, partyOfTest } from '../kit/parties.ts';

@@ -1,27 +1,18 @@
-/**
- * A lock that knows its owner. The owner is the grant (a guard of one flow), the session its lifetime; every grant has
- * a token that is larger than all before it. Waiters are first come, first served, and leave in O(1).
- */
-import { DeadlockError, NotLockOwnerError } from '../../errors.ts';
+/** A lock that knows its owner. */
 import type { Item } from '../../protocol/wire.ts';
-import { checkOptions, countOf } from '../arguments.ts';
-import { type Answer, type Call } from '../call.ts';
+import { checkOptions } from '../arguments.ts';
+import type { Answer, Call } from '../call.ts';
 import type { Session } from '../session.ts';
-import { type Made, SharedObject } from '../shared-object.ts';
-import { WaitList } from '../wait-list.ts';
+import type { Made, SharedObject } from '../shared-object.ts';
+import { type Grant, Grantor } from './grantor.ts';
 
-interface Grant {
-  readonly token: number;
-  readonly session: Session;
-  readonly forget: () => void;
-}
+export class Lock extends Grantor {
+  /** Of a condition's own lock: the condition. */
+  readonly #shown: SharedObject;
 
-export class Lock extends SharedObject {
-  readonly #waiters = new WaitList<Call>();
-  #grant: Grant | undefined;
-
-  constructor(made: Made, options: ReadonlyMap<string, Item>) {
+  constructor(made: Made, options: ReadonlyMap<string, Item>, shown?: SharedObject) {
     super(made);
+    this.#shown = shown ?? this;
     this.attach(options);
   }
 
@@ -29,23 +20,12 @@ export class Lock extends SharedObject {
     checkOptions('a lock', options, []);
   }
 
-  acquire(call: Call): Answer {
-    if (this.#grant === undefined) return this.#grantTo(call);
-    if (call.held) throw new DeadlockError(`${this.title} is taken, and a held object must not wait`);
-    const leave = this.#waiters.add(call);
-    return call.park(leave);
+  acquire(call: Call, [lease]: readonly Item[]): Answer {
+    return this.ask(call, 1, lease);
   }
 
-  tryAcquire(call: Call): Answer {
-    return this.#grant === undefined ? this.#grantTo(call) : undefined;
-  }
-
-  release(call: Call, [token]: readonly Item[]): Answer {
-    if (this.#grant === undefined || !this.holds(countOf(token, 'a token'), call.session)) {
-      throw new NotLockOwnerError(`${this.title} is not held by this guard any more; its grant has ended`);
-    }
-    this.#grant.forget();
-    this.#pass();
+  tryAcquire(call: Call, [lease]: readonly Item[]): Answer {
+    return this.askNow(call, 1, lease);
   }
 
   locked(): Answer {
@@ -54,39 +34,34 @@ export class Lock extends SharedObject {
 
   /** Who holds it: [session, pid, name, token]. */
   owner(): Answer {
-    if (this.#grant === undefined) return undefined;
-    const { session, token } = this.#grant;
+    const grant = this.#grant;
+    if (grant === undefined) return undefined;
+    const { session, token } = grant;
     return [session.id, session.peer.pid, session.peer.name, token];
   }
 
   snapshot(): Answer {
-    return this.#grant !== undefined;
+    return this.locked();
   }
 
-  /** Whether that session still holds that very grant. */
-  holds(token: number, session: Session): boolean {
-    return this.#grant?.token === token && this.#grant.session === session;
+  heldBy(session: Session): boolean {
+    return this.#grant?.session === session;
   }
 
-  override dropped(reason: Error): void {
-    for (let call = this.#waiters.shift(); call !== undefined; call = this.#waiters.shift()) call.fail(reason);
+  /** Whether clients know it as that object. */
+  shownBy(object: SharedObject): boolean {
+    return this.#shown === object;
   }
 
-  #grantTo(call: Call): number {
-    const { session } = call;
-    const token = session.manager.nextGrant();
-    const broken = (): void => {
-      session.manager.tellHolders(this, 'lockBroken', [session.peer.pid, session.peer.name, token]);
-      this.#pass();
-    };
-    session.holdings.add(broken);
-    this.#grant = { token, session, forget: () => session.holdings.delete(broken) };
-    return token;
+  protected get capacity(): number {
+    return 1;
   }
 
-  #pass(): void {
-    this.#grant = undefined;
-    const next = this.#waiters.shift();
-    if (next !== undefined) next.answer(this.#grantTo(next));
+  protected override get shown(): SharedObject {
+    return this.#shown;
+  }
+
+  get #grant(): Grant | undefined {
+    return this.owners().next().value as Grant | undefined;
   }
 }

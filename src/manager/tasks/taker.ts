@@ -14,6 +14,24 @@ export interface WorkerInfo {
   readonly host: string;
 }
 
+/** What ends with leases: locks that an attempt took, and waits for them. */
+class Bound {
+  readonly #ends = new Map<number, Set<() => void>>();
+
+  bind(lease: number, end: () => void): () => void {
+    const ends = this.#ends.get(lease) ?? new Set();
+    this.#ends.set(lease, ends.add(end));
+    return () => {
+      ends.delete(end);
+      if (ends.size === 0) this.#ends.delete(lease);
+    };
+  }
+
+  ended(lease: number): void {
+    for (const end of [...(this.#ends.get(lease) ?? [])]) end();
+  }
+}
+
 export class Taker implements Holder {
   readonly session: Session;
   readonly handle: number;
@@ -28,6 +46,8 @@ export class Taker implements Holder {
   done = 0;
   /** `extend`: leases that must live until then, whatever the silence (tenths of a ms). */
   readonly extended = new Map<number, number>();
+  /** By lease: what ends with it. Only while there is something. */
+  bound: Bound | undefined = undefined;
   /** It has been asked to give back what it has not started. */
   recalled = false;
 
@@ -35,6 +55,11 @@ export class Taker implements Holder {
     this.session = session;
     this.handle = handle;
     this.worker = { name: session.peer.name, pid: session.peer.pid, host: session.peer.host };
+  }
+
+  /** `end` is called when the lease ends before the function returned is. */
+  bind(lease: number, end: () => void): () => void {
+    return (this.bound ??= new Bound()).bind(lease, end);
   }
 
   /** There is room for another task that it did not ask for by a call. */
