@@ -73,6 +73,7 @@ export type { TaskDictProxy } from './proxy/task-dict-proxy.ts';
 export type { TaskQueueProxy } from './proxy/task-queue-proxy.ts';
 export type { ValueProxy } from './proxy/value-proxy.ts';
 export { type ManagerProcess, startManager } from './start/start-manager.ts';
+export { defineTasks, type Handler, type Handlers, type TaskContext } from './proxy/task-context.ts';
 export * from './tasks.ts';
 export type { WaitOptions } from './waiting.ts';
 export { work, type WorkOptions } from './worker/work.ts';

@@ -1,5 +1,5 @@
 /**
- * The words of tasks that users write and read: handlers, options, states, records.
+ * The words of tasks that users write and read: references, options, states, records.
  */
 import type { WaitOptions } from './waiting.ts';
 
@@ -12,12 +12,6 @@ export interface JobRef<out Out = unknown> {
   /** Never there: carries the type. */
   readonly [output]: Out;
 }
-
-/** What a job graph or a queue runs for a task of its name. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- any input: each handler names its own
-export type Handler = (input: any, context: TaskContext) => unknown;
-/** Handlers by the names of their tasks. */
-export type Handlers = Record<string, Handler>;
 
 /** The handlers of a tasks module (`typeof import('./tasks.js')`), or the handlers themselves. */
 export type HandlersOf<M> = M extends { default: infer D } ? D : M;
@@ -189,23 +183,4 @@ export interface LeasedTask<In = unknown> {
   extend(ms: number): Promise<void>;
   /** Tells whoever follows the task's progress; nobody else keeps it. */
   progress(value: unknown): void;
-}
-
-/** What a handler is given beside its input. */
-export interface TaskContext {
-  readonly id: string;
-  readonly name: string;
-  readonly attempt: number;
-  readonly token: bigint;
-  readonly signal: AbortSignal;
-  /** Name of the worker that runs it. */
-  readonly worker: string;
-  readonly pid: number;
-  /** Tells whoever follows the task's progress; nobody else keeps it. */
-  progress(value: unknown): void;
-}
-
-/** Types a tasks module: `export default defineTasks({ … })`. */
-export function defineTasks<const H extends Handlers>(handlers: H): H {
-  return handlers;
 }

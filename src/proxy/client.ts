@@ -4,7 +4,8 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import { encode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
-import type { Handler, Handlers, HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import type { HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import { attemptClient } from './attempt-client.ts';
 import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
 import type { Connection } from './connection.ts';
 import { type ConditionOptions, ConditionProxy } from './condition-proxy.ts';
@@ -17,7 +18,7 @@ import { Inspector } from './inspector.ts';
 import { ListProxy } from './list-proxy.ts';
 import { LockProxy } from './lock-proxy.ts';
 import { NamespaceProxy } from './namespace-proxy.ts';
-import { BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
+import { type Attempt, BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
 import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
 import { RLockProxy } from './rlock-proxy.ts';
 import { RwLockProxy } from './rw-lock-proxy.ts';
@@ -25,12 +26,14 @@ import { type SemaphoreOptions, SemaphoreProxy } from './semaphore-proxy.ts';
 import { SetProxy } from './set-proxy.ts';
 import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
+import type { Handler, Handlers } from './task-context.ts';
 import { Handle } from './task-handle.ts';
 import { ValueProxy } from './value-proxy.ts';
 
 /** How other parts of this library reach a client's connection. */
 export const connectionOf = Symbol('connection');
 export const reach = Symbol('reach');
+export const during = Symbol('during');
 
 type Shape<M> = { readonly [K in keyof M]: Handler } | { readonly default: { readonly [K: string]: Handler } };
 
@@ -78,6 +81,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     const { connection, authKey } = setup;
     this.inspect = new Inspector(connection);
     this.#helperSource = {
+      client: this,
       start: () => this.#startHelper(),
       needed: authKey !== undefined,
       callsOf: (queue) => this.#callsOf(queue),
@@ -222,6 +226,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
 
   get [reach](): () => Promise<Reach> {
     return this.#setup.reach;
+  }
+
+  /** The same client for one attempt: grants that are taken through it end with it. */
+  [during](attempt: Attempt): Client {
+    return attemptClient(this, attempt, (typeId, name, options) => ({ ...this.#open(typeId, name, options), attempt }));
   }
 
   #open(typeId: string, name: string | undefined, options: object = {}): ObjectHandle {

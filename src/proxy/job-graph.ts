@@ -5,7 +5,8 @@
  * Inputs are read, and the references in them found, when the graph is checked or run: leave them as they are until then.
  */
 import { criticalPath } from '../graph/critical-path.ts';
-import type { Call, Handlers, InputOf, JobRef, OutputOf, PutOptions, TaskName, Wired } from '../tasks.ts';
+import type { Call, InputOf, JobRef, OutputOf, PutOptions, TaskName, Wired } from '../tasks.ts';
+import type { Handlers } from './task-context.ts';
 import { checkJobOptions, Job, type JobOptions, kindOf, MAX_JOB_ID } from './job.ts';
 import { checkEdges, type Edges, findEdges } from './job-edges.ts';
 import { drawDot, drawMermaid } from './job-graph-drawing.ts';

@@ -5,6 +5,7 @@ import { describe, encodeShortened, encodeThrown } from '../protocol/thrown.ts';
 import { type Item, Packed, Reader, setU48, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-guard.ts';
+import type { Attempt } from './object-proxy.ts';
 import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
 
@@ -18,7 +19,7 @@ export type Outputs = ReadonlyMap<string, Item>;
 const reader = new Reader(Buffer.alloc(0));
 
 /** One task leased to this process. Its input stays bytes until somebody reads it. */
-export class Leased implements LeasedTask {
+export class Leased implements LeasedTask, Attempt {
   readonly name: string;
   readonly attempt: number;
   readonly lease: number;
@@ -40,6 +41,8 @@ export class Leased implements LeasedTask {
   #abort: AbortController | undefined;
   #lost: Error | undefined;
   #ending: Promise<void> | undefined;
+  /** What is told when the attempt is over: guards of locks. */
+  #bound: Set<(reason: Error) => void> | undefined;
 
   constructor(
     taker: TaskTaker,
@@ -142,6 +145,7 @@ export class Leased implements LeasedTask {
     }
     connection.finishEntry(id);
     this.#taker.ended(this, ran, now);
+    if (this.#bound !== undefined) this.#over();
   }
 
   /** For the worker loop: `fail` without a promise. `tooLarge`: the answer to the whole error, so a short form goes. */
@@ -165,6 +169,7 @@ export class Leased implements LeasedTask {
       writer.item(item);
     });
     this.#taker.ended(this, ran, now);
+    if (this.#bound !== undefined) this.#over();
   }
 
   release(): Promise<void> {
@@ -172,6 +177,7 @@ export class Leased implements LeasedTask {
       if (this.#lost !== undefined) throw lateError(this.#lost);
       this.#send(ToManager.RELEASE, resolve, reject);
       this.#taker.returned(this);
+      if (this.#bound !== undefined) this.#over();
     });
   }
 
@@ -219,6 +225,20 @@ export class Leased implements LeasedTask {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
     this.#abort?.abort(reason);
+    if (this.#bound !== undefined) this.#over(reason);
+  }
+
+  bind(lost: (reason: Error) => void): () => void {
+    const bound = (this.#bound ??= new Set());
+    bound.add(lost);
+    return () => bound.delete(lost);
+  }
+
+  /** What is bound to the attempt ends with it, here as in the manager. */
+  #over(reason: Error = new LeaseLostError(`task '${this.id}' has been ended`)): void {
+    const bound = [...(this.#bound ?? [])];
+    this.#bound = undefined;
+    for (const lost of bound) lost(reason);
   }
 
   /** The manager took no end of it: an output that names what is no shared object, say. The lease is still there. */

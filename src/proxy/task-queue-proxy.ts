@@ -1,24 +1,16 @@
 import { encode, encodeTo } from '../protocol/codec.ts';
 import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
-import type {
-  Call,
-  Handlers,
-  InputOf,
-  LeasedTask,
-  OutputOf,
-  PutOptions,
-  TaskHandle,
-  TaskName,
-  Wired,
-} from '../tasks.ts';
+import type { Call, InputOf, LeasedTask, OutputOf, PutOptions, TaskHandle, TaskName, Wired } from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import type { Client } from './client.ts';
 import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 import { checkPutOptions, type PutManyOptions } from './put-options.ts';
 import { Stream } from './stream.ts';
 import { TaskCalls } from './task-calls.ts';
+import type { Handlers } from './task-context.ts';
 import { TaskDictProxy } from './task-dict-proxy.ts';
 import { Handle, PendingPut, PendingRun } from './task-handle.ts';
 import { TaskTaker } from './task-taker.ts';
@@ -26,9 +18,11 @@ import type { Helper } from './helper.ts';
 
 /** How the worker loop reaches the taking side. */
 export const taker = Symbol('taker');
+export const home = Symbol('home');
 
 /** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
 export interface HelperSource {
+  readonly client: Client;
   start(): Helper | undefined;
   readonly needed: boolean;
   callsOf(queue: string): TaskCalls;
@@ -133,6 +127,11 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   /** For the worker loop: starts the helper thread, and gives un-started tasks back at the end. */
   get [taker](): TaskTaker {
     return this.#taker;
+  }
+
+  /** Whose queue it is. */
+  get [home](): Client {
+    return this.#helper.client;
   }
 
   /** Tasks that were taken through this proxy outlive it: the handle goes when the last of them has ended. */

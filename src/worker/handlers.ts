@@ -1,6 +1,6 @@
 /** Loading a tasks module: its handlers, and what it does before and after. */
 import type { Client } from '../proxy/client.ts';
-import type { Handlers } from '../tasks.ts';
+import type { Handlers } from '../proxy/task-context.ts';
 
 export interface TasksModule {
   readonly handlers: Handlers;

@@ -6,8 +6,10 @@ import {
   ManagerGoneError,
   NonRetryableError,
 } from '../errors.ts';
+import { type Client, during } from '../proxy/client.ts';
 import type { Leased } from '../proxy/leased-task.ts';
-import type { Handlers, LeasedTask, TaskContext } from '../tasks.ts';
+import type { Handlers, TaskContext } from '../proxy/task-context.ts';
+import type { LeasedTask } from '../tasks.ts';
 import { isPromise } from '../waiting.ts';
 
 /** What a worker loop runs tasks with. */
@@ -15,12 +17,14 @@ export class Runner {
   readonly handlers: Handlers;
   /** Name of the worker. */
   readonly name: string;
+  readonly client: Client;
   /** An outcome could not be reported, although the lease was not lost. */
   readonly onRefused: (task: LeasedTask, error: unknown) => void;
 
-  constructor(handlers: Handlers, name: string, onRefused: (task: LeasedTask, error: unknown) => void) {
+  constructor(handlers: Handlers, name: string, client: Client, onRefused: (task: LeasedTask, error: unknown) => void) {
     this.handlers = handlers;
     this.name = name;
+    this.client = client;
     this.onRefused = onRefused;
   }
 
@@ -35,7 +39,7 @@ export function runTask(task: Leased, runner: Runner): Promise<void> | undefined
   const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
   try {
     if (handler === undefined) throw unknownTask(task.name, runner.handlers);
-    const result: unknown = handler(task.input, new Context(task, runner.name));
+    const result: unknown = handler(task.input, new Context(task, runner));
     if (isPromise(result)) return settle(task, result, runner);
     complete(task, result, runner);
   } catch (error) {
@@ -105,12 +109,21 @@ function unknownTask(name: string, handlers: Handlers): Error {
 
 /** What the handler is given; made for each task, so cheap: everything else is asked of the task. */
 class Context implements TaskContext {
-  readonly #task: LeasedTask;
-  readonly worker: string;
+  readonly #task: Leased;
+  readonly #runner: Runner;
+  #client: Client | undefined;
 
-  constructor(task: LeasedTask, worker: string) {
+  constructor(task: Leased, runner: Runner) {
     this.#task = task;
-    this.worker = worker;
+    this.#runner = runner;
+  }
+
+  get worker(): string {
+    return this.#runner.name;
+  }
+
+  get client(): Client {
+    return (this.#client ??= this.#runner.client[during](this.#task));
   }
 
   get id(): string {

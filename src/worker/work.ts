@@ -3,7 +3,7 @@
  */
 import { ConnectionLostError } from '../errors.ts';
 import type { Leased } from '../proxy/leased-task.ts';
-import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import { home, taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
 import { Runner, runTask } from './run-task.ts';
@@ -27,7 +27,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
-  const runner = new Runner(checkHandlers(handlers, 'work()'), name, onRefused);
+  const runner = new Runner(checkHandlers(handlers, 'work()'), name, queue[home], onRefused);
   const source = queue[taker];
   source.prepare();
   try {

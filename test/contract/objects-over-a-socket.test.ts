@@ -1,6 +1,8 @@
 import { barrierContract } from './barrier.contract.ts';
 import { listContract, namespaceContract, setContract } from './collections.contract.ts';
+import { conditionContract } from './condition.contract.ts';
 import { customContract } from './custom.contract.ts';
+import { deadlockContract } from './deadlock.contract.ts';
 import { dictContract } from './dict.contract.ts';
 import { eventContract } from './event.contract.ts';
 import { holdsContract } from './holds.contract.ts';
@@ -8,13 +10,19 @@ import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
 import { queueContract } from './queue.contract.ts';
 import { rlockContract } from './rlock.contract.ts';
+import { rwLockContract } from './rw-lock.contract.ts';
 import { counterContract, valueContract } from './scalars.contract.ts';
+import { semaphoreContract } from './semaphore.contract.ts';
 
 proxiesContract('socket');
 dictContract('socket');
 queueContract('socket');
 lockContract('socket');
 rlockContract('socket');
+rwLockContract('socket');
+semaphoreContract('socket');
+conditionContract('socket');
+deadlockContract('socket');
 counterContract('socket');
 valueContract('socket');
 listContract('socket');

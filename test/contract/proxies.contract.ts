@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   type BarrierProxy,
   type Client,
+  type ConditionProxy,
   type CounterProxy,
   type DictProxy,
   type EventProxy,
@@ -13,6 +14,8 @@ import {
   type LockProxy,
   ManagerGoneError,
   type QueueProxy,
+  type RwLockProxy,
+  type SemaphoreProxy,
   type ValueProxy,
   NotLockOwnerError,
   ProxyDisposedError,
@@ -86,6 +89,24 @@ const kinds: Readonly<
     make: (client, name) => client.rlock(name),
     fresh: false,
     change: (proxy: LockProxy) => proxy.acquire(),
+  },
+  rwlock: {
+    make: (client, name) => client.rwLock(name),
+    fresh: { readers: 0, writing: false, waiting: 0 },
+    change: (proxy: RwLockProxy) => proxy.read(),
+  },
+  semaphore: {
+    make: (client, name) => client.semaphore(name, { permits: 2 }),
+    fresh: { permits: 2, available: 2, waiting: 0 },
+    change: (proxy: SemaphoreProxy) => proxy.acquire(),
+  },
+  condition: {
+    make: (client, name) => client.condition(name),
+    fresh: { locked: false, waiting: 0 },
+    change: (proxy: ConditionProxy) =>
+      new Promise((entered, failed) => {
+        proxy.runExclusive(() => (entered(undefined), new Promise(() => {}))).catch(failed);
+      }),
   },
   barrier: {
     make: (client, name) => client.barrier(name, { parties: 2 }),
