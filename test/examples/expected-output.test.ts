@@ -27,7 +27,14 @@ describe.each(examples)('%s', (name) => {
 });
 
 test('the examples that the documents name are there, and compiled as they stand', () => {
-  expect(examples).toEqual(['bounded-submit', 'embed-manager', 'getnowait-loop', 'job-graph', 'spawn-workers']);
+  expect(examples).toEqual([
+    'bounded-submit',
+    'embed-manager',
+    'getnowait-loop',
+    'job-graph',
+    'shared-locks',
+    'spawn-workers',
+  ]);
   const project = projects.find(({ name }) => name === 'examples')!;
   const outdated = outdatedSources(root, project).filter((file) => !file.includes('package-digest'));
   expect(outdated, 'newer than what was compiled from them: run `npm test`, or `npx tsc -p examples` first').toEqual(
