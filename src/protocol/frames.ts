@@ -18,11 +18,21 @@ const GROWTH = 4;
 
 const nothing: Buffer = Buffer.alloc(0);
 
+/** Memory for at least `needed` of `length` bytes, with the first `used` of `assembly`. */
+export function grown(assembly: Buffer, used: number, needed: number, length: number): Buffer {
+  const wanted = Math.max(needed * GROWTH, MIN_ASSEMBLY);
+  const memory = Buffer.allocUnsafe(wanted * GROWTH < length ? wanted : length);
+  assembly.copy(memory, 0, 0, used);
+  return memory;
+}
+
 export class FrameDecoder {
   /** The longest frame that is taken, in bytes after the length word. It may be changed between frames. */
   limit: number;
   readonly #onFrame: (kind: number, reader: Reader) => void;
   readonly #reader = new Reader(nothing);
+  /** For frames that were assembled, in memory of their own. */
+  readonly #assembled = new Reader(nothing, 0, 0, true);
   #stopped = false;
   /** A length word that a chunk's end has cut: its bytes so far, and how many. */
   #word = 0;
@@ -137,18 +147,13 @@ export class FrameDecoder {
     const end = Math.min(from + this.#length - this.#filled, chunk.length);
     if (end === from) return from;
     const filled = this.#filled + end - from;
-    if (filled > this.#assembly.length) {
-      const wanted = Math.max(filled * GROWTH, MIN_ASSEMBLY);
-      const grown = Buffer.allocUnsafe(wanted * GROWTH < this.#length ? wanted : this.#length);
-      this.#assembly.copy(grown, 0, 0, this.#filled);
-      this.#assembly = grown;
-    }
+    if (filled > this.#assembly.length) this.#assembly = grown(this.#assembly, this.#filled, filled, this.#length);
     chunk.copy(this.#assembly, this.#filled, from, end);
     this.#filled = filled;
     if (filled === this.#length) {
       const frame = this.#assembly;
       this.#begin(0);
-      this.#onFrame(frame[0] as number, this.#reader.reset(frame, 1, filled));
+      this.#onFrame(frame[0] as number, this.#assembled.reset(frame, 1, filled));
     }
     return end;
   }

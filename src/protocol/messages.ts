@@ -22,6 +22,8 @@ export const HANDSHAKE_DEADLINE = 5_000;
 export const PARTIAL_FRAME_DEADLINE = 30_000;
 /** Default of `limits.frameBytes`. */
 export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
+/** Default of `limits.pendingBytes`. */
+export const DEFAULT_PENDING_LIMIT = 8 * 1024 * 1024;
 
 /**
  * Frames that hold several entries begin with a handle; each entry begins with its size (u32, without itself). What is
@@ -77,6 +79,11 @@ export const ToManager = {
   GIVE_BACK: 30,
   /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
+
+  /** u32 length of a long frame (its kind and body), bytes: its first part */
+  FIRST_PART: 50,
+  /** bytes: the next part of the long frame that is under way */
+  PART: 51,
 } as const;
 
 /** Manager to client. */
@@ -120,6 +127,11 @@ export const ToClient = {
   RECALL: 156,
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
+
+  /** u32 length of a long frame (its kind and body), bytes: its first part */
+  FIRST_PART: 170,
+  /** bytes: the next part of the long frame that is under way */
+  PART: 171,
 } as const;
 
 /** What a connection is for. */

@@ -7,6 +7,7 @@ import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Connection, Grant } from './connection.ts';
 import type { LockGuard } from './lock-proxy.ts';
 import { PendingCall, type Undo } from './pending.ts';
+import { trackOf } from './tracks.ts';
 
 /** How the parts of this library reach what a proxy stands on. */
 export const where = Symbol('where');
@@ -125,8 +126,8 @@ export abstract class HoldableProxy extends BaseProxy {
    * this client; a call on `held` that would have to wait rejects with `DeadlockError`.
    */
   async withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R> {
-    const { connection, handle, typeId, name } = this.where;
-    const alias = await takeHold(connection, handle, options, titleOf(this.where));
+    const { connection, typeId, name } = this.where;
+    const alias = await takeHold(this.where, options);
     try {
       return await fn(this.through({ connection, handle: alias, typeId, name, held: true }));
     } finally {
@@ -142,12 +143,8 @@ export function titleOf({ typeId, name }: ObjectHandle): string {
   return name === undefined ? `an unnamed ${typeId}` : `${typeId} '${name}'`;
 }
 
-function takeHold(
-  connection: Connection,
-  handle: number,
-  options: HoldOptions | undefined,
-  title: string,
-): Promise<number> {
+function takeHold(where: ObjectHandle, options: HoldOptions | undefined): Promise<number> {
+  const { connection, handle } = where;
   return new Promise((resolve, reject) => {
     checkTimeout(options?.timeout);
     checkTimeout(options?.holdTimeout, 'holdTimeout');
@@ -155,7 +152,7 @@ function takeHold(
     connection.checkHandle(handle);
     const alias = connection.newHandle();
     const adopted = (): void => {
-      connection.adopt(alias, { typeId: '', name: undefined, options: [] });
+      connection.adopt(alias, { typeId: '', name: undefined, options: [], track: trackOf(where) });
       resolve(alias);
     };
     const pending = new PendingCall(adopted, reject);
@@ -168,7 +165,7 @@ function takeHold(
     writer.u32(alias);
     writer.f64(options?.holdTimeout ?? 0);
     connection.finish(start, id);
-    if (options !== undefined) connection.watch(id, options, reject, `waiting for ${title}`);
+    if (options !== undefined) connection.watch(id, options, reject, `waiting for ${titleOf(where)}`);
   });
 }
 
