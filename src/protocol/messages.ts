@@ -80,9 +80,9 @@ export const ToManager = {
   /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
 
-  /** u32 length of a long frame (its kind and body), bytes: its first part */
-  FIRST_PART: 50,
-  /** bytes: the next part of the long frame that is under way */
+  /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
+  LONG: 50,
+  /** bytes: the next of the long frame that is under way */
   PART: 51,
 } as const;
 
@@ -128,9 +128,9 @@ export const ToClient = {
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
 
-  /** u32 length of a long frame (its kind and body), bytes: its first part */
-  FIRST_PART: 170,
-  /** bytes: the next part of the long frame that is under way */
+  /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
+  LONG: 170,
+  /** bytes: the next of the long frame that is under way */
   PART: 171,
 } as const;
 

@@ -1,8 +1,8 @@
 /**
  * Long frames, carried in parts so that others pass between them.
  *
- *     FIRST_PART  u32 length of the frame | bytes        kind and body of the frame, without its length word
- *     PART        bytes                                  … until there are as many as were claimed
+ *     LONG   u32 length        of the frame: its kind and body
+ *     PART   bytes             … until there are as many as were claimed
  *
  * One long frame at a time is under way in each direction of a connection: there is nothing to tell parts apart by, and
  * what a peer can make us assemble is one frame.
@@ -20,7 +20,6 @@ const nothing: Buffer = Buffer.alloc(0);
 
 /** Puts the parts of long frames together, in memory that grows with what has come (see frames.ts). */
 export class Assembly {
-  readonly #reader = new Reader(nothing, 0, 0, true);
   /** Length of the frame that is under way; 0 while there is none. */
   #length = 0;
   #memory: Buffer = nothing;
@@ -31,37 +30,21 @@ export class Assembly {
     return this.#length > 0;
   }
 
-  /** Bytes of memory that are taken. */
-  get size(): number {
-    return this.#memory.length;
-  }
-
-  /** A first part. Returns the body of the frame, and its kind in front, if it is whole. `limit`: the longest that is taken. */
-  first(reader: Reader, limit: number): Reader | undefined {
+  /** A long frame begins. `limit`: the longest that is taken. */
+  begin(reader: Reader, limit: number): void {
     if (this.partial) throw new ProtocolError('a long message begins inside of another one');
     const length = reader.u32();
+    reader.end();
     if (length > limit) {
       throw new FrameTooLargeError(`a message of ${length} bytes; at most ${limit} are allowed (limits.frameBytes)`);
     }
     if (length === 0) throw new ProtocolError('a long message without even a kind');
     this.#length = length;
-    return this.#add(reader);
   }
 
-  /** One more part; likewise. */
-  next(reader: Reader): Reader | undefined {
+  /** The next bytes of it. Returns its kind and body once it is whole. */
+  add(reader: Reader): Reader | undefined {
     if (!this.partial) throw new ProtocolError('a part of a message that has not begun');
-    return this.#add(reader);
-  }
-
-  /** The parts that have come are of no use any more. */
-  drop(): void {
-    this.#length = 0;
-    this.#filled = 0;
-    this.#memory = nothing;
-  }
-
-  #add(reader: Reader): Reader | undefined {
     const bytes = reader.left;
     const filled = this.#filled + bytes;
     if (bytes === 0) throw new ProtocolError('a part of a message has no bytes');
@@ -75,6 +58,13 @@ export class Assembly {
     if (filled < this.#length) return undefined;
     const frame = this.#memory;
     this.drop();
-    return this.#reader.reset(frame, 0, filled);
+    return new Reader(frame, 0, filled, true);
+  }
+
+  /** The parts that have come are of no use any more. */
+  drop(): void {
+    this.#length = 0;
+    this.#filled = 0;
+    this.#memory = nothing;
   }
 }

@@ -39,8 +39,8 @@ export class Link {
   #plain: number;
   #side: Side | undefined;
   /** No kind, until long frames are carried. */
-  #firstPart = -1;
-  #part = -1;
+  #longKind = -1;
+  #partKind = -1;
   #long: LongFrames | undefined;
   readonly #assembly = new Assembly();
   /** When the last bytes arrived, on the monotonic clock (ms). */
@@ -62,7 +62,8 @@ export class Link {
     this.#sendLimit = this.#plain = limit;
     this.#handlers = handlers;
     this.decoder = new FrameDecoder(limit, (kind, reader) => {
-      if (kind === this.#part || kind === this.#firstPart) this.#takePart(kind, reader);
+      if (kind === this.#partKind) this.#takePart(reader);
+      else if (kind === this.#longKind) this.#assembly.begin(reader, this.decoder.limit);
       else this.#handlers.frame(kind, reader);
     });
     transport.receive({
@@ -102,8 +103,8 @@ export class Link {
   /** From here on long frames go in parts, both ways: not before the other side is known. */
   carryLong(side: Side): void {
     this.#side = side;
-    this.#firstPart = side.takes.FIRST_PART;
-    this.#part = side.takes.PART;
+    this.#longKind = side.takes.LONG;
+    this.#partKind = this.decoder.piecemeal = side.takes.PART;
     this.#long = new LongFrames(this.transport, side.sends, () => {
       this.#sort();
       this.#handlers.drained?.();
@@ -249,13 +250,12 @@ export class Link {
     this.transport.close(error);
   }
 
-  #takePart(kind: number, reader: Reader): void {
-    const first = kind === this.#firstPart;
-    const frame = first ? this.#assembly.first(reader, this.decoder.limit) : this.#assembly.next(reader);
+  #takePart(reader: Reader): void {
+    const frame = this.#assembly.add(reader);
     if (frame === undefined) return;
-    const whole = frame.u8();
-    if (whole === this.#part || whole === this.#firstPart) throw new ProtocolError('a part inside of a long message');
-    this.#handlers.frame(whole, frame);
+    const kind = frame.u8();
+    if (kind === this.#partKind || kind === this.#longKind) throw new ProtocolError('a part inside of a long message');
+    this.#handlers.frame(kind, frame);
   }
 
   #received(chunk: Buffer): void {

@@ -18,6 +18,8 @@ import type { Transport } from './transport.ts';
 const AHEAD = 256 * 1024;
 /** Bytes after which a turn of the event loop is left to others, however fast the transport is. */
 const TURN = 1024 * 1024;
+/** Bytes in front of a frame that its parts do without. */
+const LENGTH_WORD = 4;
 /** Entries in front of the queue that have left, before it is cut. */
 const CUT = 1024;
 
@@ -31,7 +33,7 @@ export interface Side {
 
 /** ToManager's or ToClient's. */
 export interface PartKinds {
-  readonly FIRST_PART: number;
+  readonly LONG: number;
   readonly PART: number;
 }
 
@@ -142,12 +144,8 @@ export class LongFrames {
   #sendPart({ pieces, size }: Waiting): number {
     const first = this.#sent === 0;
     const bytes = Math.min(PART_BYTES, size - this.#sent);
-    const header = Buffer.allocUnsafe(first ? 9 : 5);
-    header.writeUInt32LE(header.length - 4 + bytes);
-    header.writeUInt8(first ? this.#kinds.FIRST_PART : this.#kinds.PART, 4);
-    if (first) header.writeUInt32LE(size, 5);
-    this.#transport.send(header);
-    if (first) this.#at = 4; // the length word: a long frame's is its first part's
+    this.#transport.send(this.#header(first ? size : undefined, bytes));
+    if (first) this.#at = LENGTH_WORD;
     for (let left = bytes; left > 0; ) {
       const piece = pieces[this.#piece] as Buffer;
       const end = Math.min(this.#at + left, piece.length);
@@ -161,6 +159,20 @@ export class LongFrames {
     this.#sent += bytes;
     if (this.#sent === size) this.#shift();
     return bytes;
+  }
+
+  /** What stands before the bytes of a part, and before the first part the length of the whole. */
+  #header(length: number | undefined, bytes: number): Buffer {
+    const header = Buffer.allocUnsafe(length === undefined ? 5 : 14);
+    let at = 0;
+    if (length !== undefined) {
+      header.writeUInt32LE(5);
+      header.writeUInt8(this.#kinds.LONG, 4);
+      at = header.writeUInt32LE(length, 5);
+    }
+    header.writeUInt32LE(bytes + 1, at);
+    header.writeUInt8(this.#kinds.PART, at + 4);
+    return header;
   }
 
   /** The first in the queue has left. */
