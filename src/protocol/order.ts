@@ -36,11 +36,7 @@ function on(tracks: readonly Track[]): Order {
 }
 
 /** Of a frame from a client. `trackOf`: the object behind a handle, however many handles there are on it. */
-export function orderToManager(
-  kind: number,
-  reader: Reader,
-  trackOf: (handle: number) => Track | undefined,
-): Order {
+export function orderToManager(kind: number, reader: Reader, trackOf: (handle: number) => Track | undefined): Order {
   switch (kind) {
     case ToManager.BEAT:
       return beat;

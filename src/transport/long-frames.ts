@@ -146,7 +146,7 @@ export class LongFrames {
     const bytes = Math.min(PART_BYTES, size - this.#sent);
     this.#transport.send(this.#header(first ? size : undefined, bytes));
     if (first) this.#at = LENGTH_WORD;
-    for (let left = bytes; left > 0; ) {
+    for (let left = bytes; left > 0;) {
       const piece = pieces[this.#piece] as Buffer;
       const end = Math.min(this.#at + left, piece.length);
       if (end > this.#at) this.#transport.send(piece.subarray(this.#at, end));

@@ -331,8 +331,7 @@ const media: [string, Medium][] = [
 test.each(media)('the same over %s: long ones, and what passes them', async (name, medium) => {
   const directory = mkdtempSync(join(tmpdir(), 'qm-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  const address =
-    name === 'memory' ? 'memory:long' : isWindows ? `pipe:qm-long-${process.pid}` : `unix:${directory}/s`;
+  const address = name === 'memory' ? 'memory:long' : isWindows ? `pipe:qm-long-${process.pid}` : `unix:${directory}/s`;
   let accepted: (far: Transport) => void = () => {};
   const coming = new Promise<Transport>((resolve) => (accepted = resolve));
   const listener = await medium.listen(address, accepted, { maxConnections: 2 });
