@@ -6,7 +6,7 @@
  * its meaning depends on: the object that it is for, the call that it carries, the tasks. Kinds that are not named here
  * pass nothing and let nothing pass.
  */
-import { GUARDED, ToClient, ToManager } from './messages.ts';
+import { GUARDED, methods, ToClient, ToManager } from './messages.ts';
 import type { Reader } from './wire.ts';
 
 /** Of a call its number, of an object a text. */
@@ -14,6 +14,9 @@ export type Track = number | string;
 
 /** All tasks of all queues: they name each other, and their names are told once. */
 export const TASKS = 'tasks';
+
+/** The call on the manager that opens the proxy of a value. */
+const OPEN_METHOD = methods.manager.indexOf('open');
 
 /** A frame's place among those that wait. */
 export interface Order {
@@ -50,7 +53,8 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.HOLD: {
       const call = reader.u32();
       const handle = reader.u32();
-      if (handle === 0) return opening; // a proxy is opened by a call on the manager
+      // Whoever calls the manager itself may want to know that all before has been handled.
+      if (handle === 0) return reader.u8() === OPEN_METHOD ? opening : strict;
       const tracks = [call, trackOf(handle)];
       if (kind === ToManager.CALL && reader.u8() & GUARDED) tracks.push(trackOf(reader.u32()));
       return tracks.includes(undefined) ? strict : on(tracks as Track[]);

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FrameTooLargeError, ProtocolError } from 'quartermaster';
 import { sideOfManager } from '#qm/manager/session.js';
-import { ToClient, ToManager } from '#qm/protocol/messages.js';
+import { methods, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { LONG, PART_BYTES } from '#qm/protocol/parts.js';
 import { Packed, type Reader, type Writer } from '#qm/protocol/wire.js';
 import { sideOfClient } from '#qm/proxy/tracks.js';
@@ -41,12 +41,12 @@ interface Sample {
   readonly beforeAll?: boolean;
 }
 
-const call = (id: number, handle: number, about: string, lock?: number): Sample => ({
+const call = (id: number, handle: number, about: string, lock?: number, method = 1): Sample => ({
   kind: ToManager.CALL,
   head: (writer) => {
     writer.u32(id);
     writer.u32(handle);
-    writer.u8(lock === undefined ? 1 : 0x81);
+    writer.u8(lock === undefined ? method : method | 0x80);
     if (lock !== undefined) writer.u32(lock);
   },
   about: lock === undefined ? [id, about] : [id, about, 'lock'],
@@ -63,7 +63,8 @@ const fromClient: Sample[] = [
   call(103, 3, 'a'),
   call(104, 2, 'b', 6),
   call(105, 6, 'lock'),
-  { ...call(106, 0, 'manager'), beforeAll: true },
+  { ...call(106, 0, 'manager'), afterAll: true, beforeAll: true },
+  { ...call(109, 0, 'manager', undefined, methods.manager.indexOf('open')), about: [], beforeAll: true },
   { ...call(107, 1, 'a'), kind: ToManager.HOLD },
   { ...numbered(ToManager.CANCEL, 101), about: [], after: [101, 'tasks'] },
   { ...numbered(ToManager.OPEN, 9), about: [], beforeAll: true },
