@@ -12,6 +12,12 @@ export interface ManagerLimits {
   connections?: number | undefined;
   /** Most shared objects. Default 1,000,000. */
   objects?: number | undefined;
+  /**
+   * Most bytes that may wait to be sent to one client: above it nothing more is read from that client, and outcomes wait
+   * too, until it has read what is on its way. The one large value that is being sent does not count. At least 64 KiB;
+   * default 8 MiB.
+   */
+  pendingBytes?: number | undefined;
 }
 
 /** What a manager is made with, embedded or in a process of its own. */

@@ -22,6 +22,8 @@ export interface CoreOptions {
   readonly newMutex: NewMutex;
   readonly maxObjects: number;
   readonly tasks: TaskDefaults;
+  /** Most bytes that may wait to be sent to one session before nothing more is read from it. */
+  readonly pendingBytes: number;
 }
 
 /** How often (ms) a manager that drains looks whether it is done. */
@@ -35,6 +37,7 @@ export class ManagerCore {
   readonly vouchers = new Vouchers();
   readonly newMutex: NewMutex;
   readonly taskDefaults: TaskDefaults;
+  readonly pendingBytes: number;
   /** Changes at every start of a manager, upwards: the high part of every token. */
   readonly epoch = Date.now();
   readonly #maxObjects: number;
@@ -55,6 +58,7 @@ export class ManagerCore {
     this.newMutex = options.newMutex;
     this.#maxObjects = options.maxObjects;
     this.taskDefaults = options.tasks;
+    this.pendingBytes = options.pendingBytes;
   }
 
   /** Tenths of a millisecond since the start, monotonic. */

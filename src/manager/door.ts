@@ -21,7 +21,7 @@ import type { Reader } from '../protocol/wire.ts';
 import { Link } from '../transport/link.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { ManagerCore } from './core.ts';
-import type { Session } from './session.ts';
+import { type Session, sideOfManager } from './session.ts';
 
 export interface DoorOptions {
   readonly core: ManagerCore;
@@ -130,7 +130,7 @@ class Entrance {
    * helper is heard: then the process is busy, and the rest of a large frame waits there for its event loop.
    */
   stuckSince(since: number): boolean {
-    if (!this.link.decoder.partial || this.#session?.paused === true) return false;
+    if (!this.link.partial || this.#session?.paused === true) return false;
     return (this.#session ?? this).lastHeard < since;
   }
 
@@ -218,6 +218,7 @@ class Entrance {
       this.#welcome(id, helped.secret);
     } else {
       const ticket = typeof claim === 'string' ? claim : undefined;
+      this.link.carryLong(sideOfManager);
       this.#session = core.join(this.link, { pid: Number(pid), host, name, ticket });
       id = this.#session.id;
       this.#welcome(id, this.#session.secret);

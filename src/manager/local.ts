@@ -5,6 +5,7 @@ import { Connection } from '../proxy/connection.ts';
 import { Link } from '../transport/link.ts';
 import { memoryPair } from '../transport/memory.ts';
 import type { ManagerCore } from './core.ts';
+import { sideOfManager } from './session.ts';
 
 export function connectLocally(core: ManagerCore, frameBytes: number): Connection {
   const [near, far] = memoryPair(`memory:${process.pid}`);
@@ -25,6 +26,7 @@ export function connectLocally(core: ManagerCore, frameBytes: number): Connectio
   });
   const peer = { pid: process.pid, host: hostname(), name: `${hostname()}:${process.pid}`, ticket: undefined };
   const session = core.join(link, peer);
+  link.carryLong(sideOfManager);
   const welcome = {
     session: session.id,
     epoch: core.epoch,

@@ -3,7 +3,7 @@
  */
 import { ManagerGoneError } from '../errors.ts';
 import type { Address, ManagerOptions } from '../options.ts';
-import { DEFAULT_FRAME_LIMIT } from '../protocol/messages.ts';
+import { DEFAULT_FRAME_LIMIT, DEFAULT_PENDING_LIMIT } from '../protocol/messages.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
 import { Client, connectionOf, type Reach } from '../proxy/client.ts';
 import { writeConnectionFile } from '../transport/connection-file.ts';
@@ -19,6 +19,8 @@ import type { TaskDefaults } from './tasks/options.ts';
 
 export const coreOf = Symbol('core');
 
+/** Where fewer bytes are pending (64 KiB), no transport says when they have gone. */
+const MIN_PENDING = 64 * 1024;
 /** Connections over the limit that are still told so before the system's own limit cuts in. */
 const SPARE_CONNECTIONS = 64;
 
@@ -65,6 +67,7 @@ export class Manager implements AsyncDisposable {
       newMutex: internals.newMutex ?? newMutex,
       maxObjects: atLeastOne(limits.objects ?? 1_000_000, 'limits.objects'),
       tasks: taskDefaults(options),
+      pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
     });
     this.#door = new Door({
       core: this.#core,
@@ -194,8 +197,12 @@ export class Manager implements AsyncDisposable {
 }
 
 function atLeastOne(value: number, name: string): number {
-  if (typeof value === 'number' && value >= 1) return value;
-  throw new RangeError(`${name} must be a number of at least 1, not ${String(value)}`);
+  return atLeast(1, value, name);
+}
+
+function atLeast(least: number, value: number, name: string): number {
+  if (typeof value === 'number' && value >= least) return value;
+  throw new RangeError(`${name} must be a number of at least ${least}, not ${String(value)}`);
 }
 
 function taskDefaults({ queue = {} }: ManagerOptions): TaskDefaults {

@@ -15,8 +15,10 @@ import {
 } from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
 import { GUARDED, HOLDING, ToClient, ToManager } from '../protocol/messages.ts';
+import { orderToClient } from '../protocol/order.ts';
 import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
+import type { Side } from '../transport/long-frames.ts';
 import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
@@ -43,8 +45,9 @@ interface Handle {
   hold: Hold | undefined;
 }
 
-/** Above this many bytes waiting to be sent, nothing more is read from the session, and outcomes wait for it. */
-const HIGH_WATER = 8 * 1024 * 1024;
+/** How long frames go from a manager. */
+export const sideOfManager: Side = { sends: ToClient, takes: ToManager, order: orderToClient };
+
 /** Names of tasks that have a number at once: numbers are 16 bits. */
 const NAMES = 0x1_0000;
 
@@ -92,8 +95,9 @@ export class Session {
     return this.#paused;
   }
 
+  /** More waits to be sent than may: nothing more is read from the client, and outcomes wait for it. */
   get congested(): boolean {
-    return this.link.transport.pending > HIGH_WATER;
+    return this.link.pending > this.manager.pendingBytes;
   }
 
   /** The helper gives back un-started tasks of this session. */

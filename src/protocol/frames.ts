@@ -6,7 +6,8 @@
  * A frame that lies inside one chunk is decoded where it lies. One that spans chunks is copied together once, into
  * memory that grows with the bytes that have come: at most sixteen times them (and at least 4 KiB), never the length
  * that was merely claimed. Growing copies at most a third of the frame a second time. So the cost is linear in the bytes
- * for any cut, and a claim of 4 GiB costs its sender a closed connection and us nothing.
+ * for any cut, and a claim of 4 GiB costs its sender a closed connection and us nothing. Parts of long frames are put
+ * together elsewhere (parts.ts): they are handed over as they come and not gathered first.
  */
 import { FrameTooLargeError, ProtocolError } from '../errors.ts';
 import { Reader } from './wire.ts';
@@ -18,9 +19,19 @@ const GROWTH = 4;
 
 const nothing: Buffer = Buffer.alloc(0);
 
+/** Memory for at least `needed` of `length` bytes, with the first `used` of `assembly`. */
+export function grown(assembly: Buffer, used: number, needed: number, length: number): Buffer {
+  const wanted = Math.max(needed * GROWTH, MIN_ASSEMBLY);
+  const memory = Buffer.allocUnsafe(wanted * GROWTH < length ? wanted : length);
+  assembly.copy(memory, 0, 0, used);
+  return memory;
+}
+
 export class FrameDecoder {
   /** The longest frame that is taken, in bytes after the length word. It may be changed between frames. */
   limit: number;
+  /** The kind of which one that spans chunks is handed over piece by piece, as if each piece were one. None: -1. */
+  piecemeal = -1;
   readonly #onFrame: (kind: number, reader: Reader) => void;
   readonly #reader = new Reader(nothing);
   #stopped = false;
@@ -31,9 +42,11 @@ export class FrameDecoder {
   #length = 0;
   #assembly: Buffer = nothing;
   #filled = 0;
+  /** Bytes of a frame that is handed over piece by piece, still to come. */
+  #owed = 0;
 
   /**
-   * `onFrame` gets one `Reader` for all frames: it and every view from it are valid until `onFrame` returns. What
+   * The `Reader` that `onFrame` gets, and every view from it, are valid until `onFrame` returns. What
    * `onFrame` throws comes out of `push()`, and nothing is decoded after it.
    */
   constructor(limit: number, onFrame: (kind: number, reader: Reader) => void) {
@@ -43,13 +56,14 @@ export class FrameDecoder {
 
   /** A frame has begun and is not complete: its sender owes us bytes. */
   get partial(): boolean {
-    return this.#length > 0 || this.#wordBytes > 0;
+    return this.#length > 0 || this.#wordBytes > 0 || this.#owed > 0;
   }
 
   /** Nothing is decoded any more, not even the rest of the chunk in hand. */
   stop(): void {
     this.#stopped = true;
     this.#wordBytes = 0;
+    this.#owed = 0;
     this.#begin(0);
   }
 
@@ -78,8 +92,7 @@ export class FrameDecoder {
       );
       at += 4;
       if (length > size - at) {
-        this.#begin(length);
-        this.#gather(chunk, at);
+        this.#start(chunk, at, length);
         return;
       }
       const end = at + length;
@@ -92,6 +105,8 @@ export class FrameDecoder {
   /** Goes on with the frame that the last chunk left unfinished. Returns where the next one starts. */
   #resume(chunk: Buffer): number {
     let at = 0;
+    if (this.#owed > 0) return this.#handOver(chunk, 0);
+    if (this.#length > 0 && this.#filled === 0) return this.#start(chunk, 0, this.#length);
     if (this.#length === 0) {
       at = this.#readWord(chunk, 0);
       if (this.#wordBytes < 4) return at;
@@ -103,9 +118,27 @@ export class FrameDecoder {
         this.#onFrame(chunk[at] as number, this.#reader.reset(chunk, at + 1, at + length));
         return at + length;
       }
-      this.#begin(length);
+      return this.#start(chunk, at, length);
     }
     return this.#gather(chunk, at);
+  }
+
+  /** A frame that this chunk may not complete. Returns where it ended. */
+  #start(chunk: Buffer, at: number, length: number): number {
+    if (at < chunk.length && chunk[at] === this.piecemeal && length > 1) {
+      this.#begin(0);
+      this.#owed = length - 1;
+      return this.#handOver(chunk, at + 1);
+    }
+    this.#begin(length);
+    return this.#gather(chunk, at);
+  }
+
+  #handOver(chunk: Buffer, from: number): number {
+    const end = Math.min(from + this.#owed, chunk.length);
+    this.#owed -= end - from;
+    if (end > from) this.#onFrame(this.piecemeal, this.#reader.reset(chunk, from, end));
+    return end;
   }
 
   #readWord(chunk: Buffer, from: number): number {
@@ -137,18 +170,14 @@ export class FrameDecoder {
     const end = Math.min(from + this.#length - this.#filled, chunk.length);
     if (end === from) return from;
     const filled = this.#filled + end - from;
-    if (filled > this.#assembly.length) {
-      const wanted = Math.max(filled * GROWTH, MIN_ASSEMBLY);
-      const grown = Buffer.allocUnsafe(wanted * GROWTH < this.#length ? wanted : this.#length);
-      this.#assembly.copy(grown, 0, 0, this.#filled);
-      this.#assembly = grown;
-    }
+    if (filled > this.#assembly.length) this.#assembly = grown(this.#assembly, this.#filled, filled, this.#length);
     chunk.copy(this.#assembly, this.#filled, from, end);
     this.#filled = filled;
     if (filled === this.#length) {
       const frame = this.#assembly;
       this.#begin(0);
-      this.#onFrame(frame[0] as number, this.#reader.reset(frame, 1, filled));
+      // A reader of its own, which goes with it: this one would keep its memory alive.
+      this.#onFrame(frame[0] as number, new Reader(frame, 1, filled, true));
     }
     return end;
   }

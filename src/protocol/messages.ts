@@ -22,6 +22,8 @@ export const HANDSHAKE_DEADLINE = 5_000;
 export const PARTIAL_FRAME_DEADLINE = 30_000;
 /** Default of `limits.frameBytes`. */
 export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
+/** Default of `limits.pendingBytes`. */
+export const DEFAULT_PENDING_LIMIT = 8 * 1024 * 1024;
 
 /**
  * Frames that hold several entries begin with a handle; each entry begins with its size (u32, without itself). What is
@@ -80,6 +82,11 @@ export const ToManager = {
   GIVE_BACK: 30,
   /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
+
+  /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
+  LONG: 50,
+  /** bytes: the next of the long frame that is under way */
+  PART: 51,
 } as const;
 
 /** Manager to client. */
@@ -123,6 +130,11 @@ export const ToClient = {
   RECALL: 156,
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
+
+  /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
+  LONG: 170,
+  /** bytes: the next of the long frame that is under way */
+  PART: 171,
 } as const;
 
 /** What a connection is for. */

@@ -73,6 +73,8 @@ const LIST = 12;
 
 /** Payloads up to this size (bytes) are kept as strings. */
 const KEPT_AS_STRING = 4096;
+/** A value of this size (bytes) or more is not copied out of memory that holds little else and is its reader's own. */
+const KEPT_IN_PLACE = 1 << 16;
 
 /** Lists inside lists end here: deeper ones are no message of ours. Answers wrap what was kept in a few lists more. */
 export const MAX_LISTS = 8;
@@ -92,6 +94,17 @@ const SCRAP = 1 / 16;
 /** Memory that a large frame has asked for (bytes) goes with it: a connection would keep it for ever. */
 const KEPT = 4 * SLAB;
 
+interface Attachment {
+  readonly at: number;
+  readonly bytes: Buffer;
+}
+
+/** What `copySince` gives: bytes, and the payloads between them. */
+export interface Excerpt {
+  readonly bytes: Buffer;
+  readonly attached: readonly Attachment[];
+}
+
 /** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
 export class Writer {
   #buffer: Buffer = Buffer.alloc(0);
@@ -102,6 +115,10 @@ export class Writer {
   #at = 0;
   #generation = 0;
   #written = 0;
+  #attachFrom = Infinity;
+  /** Payloads that belong into the frame in hand without having been copied, and before which byte of it since `take()`. */
+  #attached: Attachment[] = [];
+  #outside = 0;
 
   constructor() {
     // V8 compiles a field that was assigned once as a constant, and everything that reads it again when it changes.
@@ -113,6 +130,19 @@ export class Writer {
     return this.#at - this.#from;
   }
 
+  /** Bytes of the frame in hand that stand outside of the writer's memory: `length` does not count them. */
+  get outside(): number {
+    return this.#outside;
+  }
+
+  /**
+   * From that size (bytes) on payloads are not copied: a frame with one leaves by `takePieces()`, and by nothing else.
+   * Whoever writes them changes them no more.
+   */
+  attachFrom(bytes: number): void {
+    this.#attachFrom = bytes;
+  }
+
   /** Grows with every `take()`: what was written at a place is still there only while this is the same. */
   get generation(): number {
     return this.#generation;
@@ -120,12 +150,39 @@ export class Writer {
 
   /** The bytes since the last `take()`. */
   take(): Buffer {
+    return this.takeUntil(this.length);
+  }
+
+  /** The bytes that were written before `length` was `at`. */
+  takeUntil(end: number): Buffer {
     this.#generation++;
-    const taken = this.#buffer.subarray(this.#from, this.#at);
+    const taken = this.#buffer.subarray(this.#from, this.#from + end);
     this.#written += taken.length;
-    this.#from = this.#at;
+    this.#from += end;
+    if (this.#outside > 0) this.#attached = this.#attached.map(({ at, bytes }) => ({ at: at - end, bytes }));
+    if (this.#from < this.#at) return taken;
     if (this.#size - this.#at < SCRAP * this.#size || this.#size > KEPT) this.#renew();
     return taken;
+  }
+
+  /** All since the last `take()`, one frame, in pieces: those that were copied here and those that were not. */
+  takePieces(): Buffer[] {
+    const attached = this.#attached;
+    this.#dropAttached(0);
+    const own = this.take();
+    const pieces: Buffer[] = [];
+    let from = 0;
+    for (const { at, bytes } of attached) {
+      pieces.push(own.subarray(from, at), bytes);
+      from = at;
+    }
+    if (from < own.length) pieces.push(own.subarray(from));
+    return pieces;
+  }
+
+  #dropAttached(from: number): void {
+    this.#attached = this.#attached.filter(({ at }) => at < from);
+    this.#outside = this.#attached.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   #renew(): void {
@@ -154,18 +211,34 @@ export class Writer {
 
   /** Drops the frame that was begun at `start`: one that turned out not to be encodable leaves no trace. */
   abandonFrame(start: number): void {
-    this.#at = this.#from + start;
+    this.cut(start);
     if (start === 0 && this.#size > KEPT) this.#renew();
   }
 
   /** Back to where it was when `length` was `at`: what came after is not sent. */
   cut(at: number): void {
     this.#at = this.#from + at;
+    if (this.#outside > 0) this.#dropAttached(at);
   }
 
-  /** A copy of what was written since `length` was `at`. */
-  copySince(at: number): Buffer {
-    return copyOf(this.#buffer, this.#from + at, this.#at);
+  /** A copy of what was written since `length` was `at`, to be written again by `rewrite`. */
+  copySince(at: number): Excerpt {
+    const attached = this.#attached.filter((one) => one.at >= at);
+    return {
+      bytes: copyOf(this.#buffer, this.#from + at, this.#at),
+      attached: attached.map((one) => ({ at: one.at - at, bytes: one.bytes })),
+    };
+  }
+
+  rewrite({ bytes, attached }: Excerpt): void {
+    const start = this.length;
+    this.raw(bytes);
+    for (const one of attached) this.#attach(one.bytes, start + one.at);
+  }
+
+  #attach(bytes: Uint8Array, at: number): void {
+    this.#attached.push({ at, bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) });
+    this.#outside += bytes.length;
   }
 
   /** Starts a frame: room for its length, then the kind. Returns the position that `endFrame` wants back. */
@@ -189,6 +262,16 @@ export class Writer {
     return at - this.#from;
   }
 
+  /** The kind of the frame started at `start`. */
+  kindAt(start: number): number {
+    return this.data.getUint8(this.#from + start + 4);
+  }
+
+  /** Reads again what was written since `length` was `at`, as far as it stands here. */
+  readerAt(at: number): Reader {
+    return new Reader(this.#buffer, this.#from + at, this.#at);
+  }
+
   /** Makes room for `bytes` bytes, which the caller writes to `data` from the position on that is returned. */
   claim(bytes: number): number {
     if (this.#at + bytes > this.#size) this.#grow(bytes);
@@ -200,7 +283,7 @@ export class Writer {
   /** Ends the frame started at `start` and returns its size with the length word. */
   endFrame(start: number): number {
     const at = this.#from + start;
-    const size = this.#at - at;
+    const size = this.#at - at + this.#outside;
     this.data.setUint32(at, size - 4, true);
     return size;
   }
@@ -277,7 +360,13 @@ export class Writer {
   /** An item's bytes, as they came. */
   verbatim(bytes: string | Uint8Array): void {
     if (typeof bytes === 'string') this.latin1(bytes);
-    else this.raw(bytes);
+    else this.#payload(bytes);
+  }
+
+  /** Bytes that are changed no more. */
+  #payload(bytes: Uint8Array): void {
+    if (bytes.length < this.#attachFrom) this.raw(bytes);
+    else this.#attach(bytes, this.length);
   }
 
   /** A short text of the protocol itself (a type id, a method's name): u16 length and UTF-8. */
@@ -393,7 +482,7 @@ export class Writer {
       }
     }
     this.u32(bytes.length);
-    this.raw(bytes);
+    this.#payload(bytes);
   }
 
   #list(items: readonly Item[]): void {
@@ -409,8 +498,11 @@ export class Reader {
   data: DataView;
   #at: number;
   #end: number;
+  /** The frame has its memory for itself and nobody else writes there: of a large value no copy is needed. */
+  readonly #owns: boolean;
 
-  constructor(buffer: Buffer, from = 0, to = buffer.length) {
+  constructor(buffer: Buffer, from = 0, to = buffer.length, owns = false) {
+    this.#owns = owns;
     this.#buffer = buffer;
     this.data = viewOf(buffer);
     this.#at = from;
@@ -533,7 +625,14 @@ export class Reader {
       this.endEntry(end);
     }
     this.#at = end;
-    return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : copyOf(this.#buffer, at, end);
+    return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : this.#kept(at, end);
+  }
+
+  /** Bytes that outlive the frame. Most of the memory that a view keeps alive is what it shows. */
+  #kept(at: number, end: number): Buffer {
+    const size = end - at;
+    if (this.#owns && size >= KEPT_IN_PLACE && size * 2 > this.#buffer.length) return this.#buffer.subarray(at, end);
+    return copyOf(this.#buffer, at, end);
   }
 
   /** Whether the commonest kinds of items, by their length alone, end where the frame does: whoever reads it must not find it cut. */
@@ -572,7 +671,7 @@ export class Reader {
     return this.view(this.u32());
   }
 
-  /** Packed bytes in it are copied, so that a small value does not keep a whole chunk of the socket alive. */
+  /** Packed bytes in it are copied where they would keep much else alive, such as a whole chunk of the socket. */
   item(depth = 0): Item {
     switch (this.u8()) {
       case UNDEFINED:
@@ -607,7 +706,7 @@ export class Reader {
       case PACKED: {
         const size = this.u32();
         const at = this.#need(size);
-        return new Packed(copyOf(this.#buffer, at, at + size));
+        return new Packed(this.#kept(at, at + size));
       }
       case PACKED_WITH_REFS:
         return this.#packedWithRefs();
@@ -655,7 +754,7 @@ export class Reader {
     for (let count = this.#count(); count > 0; count--) jobs.push({ queue: this.string(), id: this.string() });
     const size = this.u32();
     const at = this.#need(size);
-    return new Packed(copyOf(this.#buffer, at, at + size), proxies, jobs);
+    return new Packed(this.#kept(at, at + size), proxies, jobs);
   }
 }
 

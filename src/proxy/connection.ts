@@ -11,6 +11,7 @@ import { ConnectionLostError, ProtocolError, ProxyDisposedError } from '../error
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
+import type { Track } from '../protocol/order.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
@@ -20,12 +21,15 @@ import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 import { ToldNames } from './told-names.ts';
+import { sideOfClient } from './tracks.ts';
 
 /** What an object's handle stands for, so that it can be opened again. */
 export interface Opening {
   readonly typeId: string;
   readonly name: string | undefined;
   readonly options: readonly Item[];
+  /** Of a hold: the track of the object that is held. */
+  readonly track?: Track | undefined;
 }
 
 /** Frames for the object behind a handle. */
@@ -284,6 +288,7 @@ export class Connection extends EventEmitter {
   }
 
   #start(): void {
+    this.link.carryLong(sideOfClient(this.#openings));
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
       closed: (error) => this.#lost(error),

@@ -8,6 +8,7 @@ import { type Body, heldBy, runInside, writeHeld } from './bodies.ts';
 import type { Connection, Grant } from './connection.ts';
 import { grantSymbol, type LockGuard } from './lock-guard.ts';
 import { PendingCall, type Undo } from './pending.ts';
+import { trackOf } from './tracks.ts';
 
 /** How the parts of this library reach what a proxy stands on. */
 export const where = Symbol('where');
@@ -148,8 +149,8 @@ export abstract class HoldableProxy extends BaseProxy {
    * this client; a call on `held` that would have to wait rejects with `DeadlockError`.
    */
   async withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R> {
-    const { connection, handle, typeId, name } = this.where;
-    const alias = await takeHold(connection, handle, options, titleOf(this.where));
+    const { connection, typeId, name } = this.where;
+    const alias = await takeHold(this.where, options);
     const body = new HoldBody(connection, alias);
     try {
       return await runInside(body, () => fn(this.through({ connection, handle: alias, typeId, name, held: true })));
@@ -167,12 +168,8 @@ export function titleOf({ typeId, name }: ObjectHandle): string {
   return name === undefined ? `an unnamed ${typeId}` : `${typeId} '${name}'`;
 }
 
-function takeHold(
-  connection: Connection,
-  handle: number,
-  options: HoldOptions | undefined,
-  title: string,
-): Promise<number> {
+function takeHold(where: ObjectHandle, options: HoldOptions | undefined): Promise<number> {
+  const { connection, handle } = where;
   return new Promise((resolve, reject) => {
     checkTimeout(options?.timeout);
     checkTimeout(options?.holdTimeout, 'holdTimeout');
@@ -180,7 +177,7 @@ function takeHold(
     connection.checkHandle(handle);
     const alias = connection.newHandle();
     const adopted = (): void => {
-      connection.adopt(alias, { typeId: '', name: undefined, options: [] });
+      connection.adopt(alias, { typeId: '', name: undefined, options: [], track: trackOf(where) });
       resolve(alias);
     };
     const pending = new PendingCall(adopted, reject);
@@ -194,7 +191,7 @@ function takeHold(
     writer.f64(options?.holdTimeout ?? 0);
     writeHeld(writer, heldBy(connection));
     connection.finish(start, id);
-    if (options !== undefined) connection.watch(id, options, reject, `waiting for ${title}`);
+    if (options !== undefined) connection.watch(id, options, reject, `waiting for ${titleOf(where)}`);
   });
 }
 

@@ -3,17 +3,22 @@
  *
  * Everything written in one turn of the event loop leaves in one write: at the end of the chunk that is being received,
  * or, outside of one, as soon as the code that runs now has run (process.nextTick, which comes after the promise
- * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on.
+ * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on. Long frames leave in
+ * parts, as fast as the transport takes them (long-frames.ts); what must not pass them waits behind them.
  */
-import { FrameTooLargeError } from '../errors.ts';
+import { FrameTooLargeError, ProtocolError } from '../errors.ts';
 import { FrameDecoder } from '../protocol/frames.ts';
+import { Assembly, LONG } from '../protocol/parts.ts';
 import { type Reader, Writer } from '../protocol/wire.ts';
+import { LongFrames, type Side } from './long-frames.ts';
 import type { Transport } from './transport.ts';
 
 /** Bytes after which a turn does not wait for its end. */
 const FLUSH_AT = 60_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
+/** Length, kind. */
+const FRAME_HEADER = 5;
 /** Length, kind, handle. */
 const ENTRIES_HEADER = 9;
 
@@ -29,8 +34,15 @@ export class Link {
   readonly transport: Transport;
   readonly writer = new Writer();
   readonly decoder: FrameDecoder;
-  /** Longest frame that the other side takes (bytes). */
-  sendLimit: number;
+  #sendLimit: number;
+  /** A frame longer than this (bytes) cannot simply stay in the writer: too long, to go in parts, or something waits. */
+  #plain: number;
+  #side: Side | undefined;
+  /** No kind, until long frames are carried. */
+  #longKind = -1;
+  #partKind = -1;
+  #long: LongFrames | undefined;
+  readonly #assembly = new Assembly();
   /** When the last bytes arrived, on the monotonic clock (ms). */
   lastReceived = performance.now();
   bytesReceived = 0;
@@ -47,18 +59,58 @@ export class Link {
 
   constructor(transport: Transport, limit: number, handlers: LinkHandlers) {
     this.transport = transport;
-    this.sendLimit = limit;
+    this.#sendLimit = this.#plain = limit;
     this.#handlers = handlers;
-    this.decoder = new FrameDecoder(limit, (kind, reader) => this.#handlers.frame(kind, reader));
+    this.decoder = new FrameDecoder(limit, (kind, reader) => {
+      if (kind === this.#partKind) this.#takePart(reader);
+      else if (kind === this.#longKind) this.#assembly.begin(reader, this.decoder.limit);
+      else this.#handlers.frame(kind, reader);
+    });
     transport.receive({
       data: (chunk) => this.#received(chunk),
-      drained: () => this.#handlers.drained?.(),
+      drained: () => {
+        this.#long?.drained();
+        this.#handlers.drained?.();
+      },
       closed: (error) => this.#ended(error),
     });
   }
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Longest frame that the other side takes (bytes). */
+  get sendLimit(): number {
+    return this.#sendLimit;
+  }
+
+  set sendLimit(bytes: number) {
+    this.#sendLimit = bytes;
+    this.#sort();
+  }
+
+  /** A frame has begun and is not complete: the other side owes us bytes. */
+  get partial(): boolean {
+    return this.decoder.partial || this.#assembly.partial;
+  }
+
+  /** Bytes that wait to be sent. The long frame that is under way does not count. */
+  get pending(): number {
+    return this.transport.pending + (this.#long?.waiting ?? 0);
+  }
+
+  /** From here on long frames go in parts, both ways: not before the other side is known. */
+  carryLong(side: Side): void {
+    this.#side = side;
+    this.#longKind = side.takes.LONG;
+    this.#partKind = this.decoder.piecemeal = side.takes.PART;
+    this.#long = new LongFrames(this.transport, side.sends, () => {
+      this.#sort();
+      this.#handlers.drained?.();
+    });
+    this.writer.attachFrom(LONG);
+    this.#sort();
   }
 
   /** Lets other handlers take over: the handshake gives way to the session. */
@@ -87,11 +139,31 @@ export class Link {
   /** Ends the frame; one that the other side would refuse is dropped and thrown here. */
   end(start: number): void {
     const size = this.writer.endFrame(start) - 4;
-    if (size > this.sendLimit) {
-      this.writer.abandonFrame(start);
-      throw tooLarge(size, this.sendLimit);
+    if (size > this.#plain) {
+      if (size > this.#sendLimit) {
+        this.writer.abandonFrame(start);
+        throw tooLarge(size, this.#sendLimit);
+      }
+      this.#place(start, size);
     }
     if (this.writer.length > FLUSH_AT) this.flush();
+  }
+
+  #sort(): void {
+    if (this.#side === undefined) this.#plain = this.#sendLimit;
+    else this.#plain = this.#long?.idle === false ? 0 : Math.min(this.#sendLimit, LONG);
+  }
+
+  /** The frame in hand, of `size` bytes, is long, or something waits: it may have to wait too. */
+  #place(start: number, size: number): void {
+    const long = this.#long;
+    if (this.#side === undefined || long === undefined) return;
+    const { writer } = this;
+    const order = this.#side.order(writer.kindAt(start), writer.readerAt(start + FRAME_HEADER));
+    if (size <= LONG && long.mayPass(order)) return;
+    if (start > 0) this.transport.send(writer.takeUntil(start));
+    long.push(writer.takePieces(), size, order);
+    this.#plain = 0;
   }
 
   /**
@@ -102,6 +174,7 @@ export class Link {
     const { writer } = this;
     const shared = this.#shared;
     if (
+      this.#plain === 0 ||
       writer.length !== shared.end ||
       kind !== shared.kind ||
       handle !== shared.handle ||
@@ -122,8 +195,12 @@ export class Link {
   endEntry(): void {
     const { writer } = this;
     const shared = this.#shared;
-    writer.patchU32(writer.length - shared.entry - 4, shared.entry);
-    if (writer.endFrame(shared.start) - 4 > this.sendLimit) this.#partEntry();
+    writer.patchU32(writer.length - shared.entry - 4 + writer.outside, shared.entry);
+    let size = writer.endFrame(shared.start) - 4;
+    if (size > this.#plain) {
+      if (size > this.#sendLimit) size = this.#partEntry();
+      if (size > this.#plain) this.#place(shared.start, size);
+    }
     shared.end = writer.length;
     if (shared.end > FLUSH_AT) this.flush();
   }
@@ -140,34 +217,45 @@ export class Link {
     }
   }
 
-  /** With those before it the entry is too long: it goes into a frame of its own, unless it was alone. */
-  #partEntry(): void {
+  /** With those before it the entry is too long: it goes into a frame of its own, unless it was alone. Returns its size. */
+  #partEntry(): number {
     const { writer } = this;
     const shared = this.#shared;
     const alone = shared.entry === shared.start + ENTRIES_HEADER;
-    const bytes = writer.copySince(shared.entry);
-    this.dropEntry();
-    if (!alone) {
-      shared.start = writer.startFrame(shared.kind);
-      writer.u32(shared.handle);
-      shared.entry = writer.length;
-      writer.raw(bytes);
-      if (writer.endFrame(shared.start) - 4 <= this.sendLimit) return;
+    const size = writer.length - shared.entry + writer.outside + ENTRIES_HEADER - 4;
+    if (alone || size > this.#sendLimit) {
       this.dropEntry();
+      throw tooLarge(size, this.#sendLimit);
     }
-    throw tooLarge(bytes.length + ENTRIES_HEADER - 4, this.sendLimit);
+    const excerpt = writer.copySince(shared.entry);
+    this.dropEntry();
+    shared.start = writer.startFrame(shared.kind);
+    writer.u32(shared.handle);
+    shared.entry = writer.length;
+    writer.rewrite(excerpt);
+    return writer.endFrame(shared.start) - 4;
   }
 
   flush(): void {
     if (this.writer.length > 0) this.transport.send(this.writer.take());
+    if (this.#plain === 0) this.#long?.send();
   }
 
   /** Sends what was written and ends the connection. */
   close(error?: Error): void {
     if (this.#closed) return;
     this.flush();
+    this.#long?.sendAll();
     this.decoder.stop();
     this.transport.close(error);
+  }
+
+  #takePart(reader: Reader): void {
+    const frame = this.#assembly.add(reader);
+    if (frame === undefined) return;
+    const kind = frame.u8();
+    if (kind === this.#partKind || kind === this.#longKind) throw new ProtocolError('a part inside of a long message');
+    this.#handlers.frame(kind, frame);
   }
 
   #received(chunk: Buffer): void {
@@ -187,6 +275,8 @@ export class Link {
     if (this.#closed) return;
     this.#closed = true;
     this.decoder.stop();
+    this.#assembly.drop();
+    this.#long?.drop();
     this.#handlers.closed(error);
   }
 }

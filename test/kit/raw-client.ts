@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { onTestFinished } from 'vitest';
 import { FrameDecoder } from '#qm/protocol/frames.js';
 import { newNonce, proof, writeHello } from '#qm/protocol/handshake.js';
+import { Assembly } from '#qm/protocol/parts.js';
 import { PROTOCOL_VERSION, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { type Item, Reader, Writer } from '#qm/protocol/wire.js';
 import type { Transport } from '#qm/transport/transport.js';
@@ -16,6 +17,8 @@ export interface RawFrame {
   readonly kind: number;
   /** Over a copy of its body. */
   readonly reader: Reader;
+  /** How many parts of long frames had come before its end. */
+  readonly parts: number;
 }
 
 export interface RawHandshake {
@@ -77,6 +80,8 @@ export class RawClient {
   readonly resume: () => void;
   readonly #destroy: () => void;
   readonly #decoder: FrameDecoder;
+  readonly #assembly = new Assembly();
+  #parts = 0;
   #over = false;
   #wake: (() => void) | undefined;
   #tellEnded: () => void = () => {};
@@ -88,10 +93,7 @@ export class RawClient {
     this.pause = wire.pause;
     this.resume = wire.resume;
     this.#destroy = wire.destroy;
-    this.#decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => {
-      this.frames.push({ kind, reader: new Reader(Buffer.from(reader.view(reader.left))) });
-      this.#wake?.();
-    });
+    this.#decoder = new FrameDecoder(0xffff_ffff, (kind, reader) => this.#frame(kind, reader));
     this.ended = new Promise((resolve) => (this.#tellEnded = resolve));
   }
 
@@ -223,6 +225,18 @@ export class RawClient {
         return item;
       }
     }
+  }
+
+  #frame(kind: number, reader: Reader): void {
+    if (kind === ToClient.LONG) return this.#assembly.begin(reader, 0xffff_ffff);
+    if (kind === ToClient.PART) {
+      this.#parts++;
+      const whole = this.#assembly.add(reader);
+      if (whole !== undefined) this.#frame(whole.u8(), whole);
+      return;
+    }
+    this.frames.push({ kind, reader: new Reader(Buffer.from(reader.view(reader.left))), parts: this.#parts });
+    this.#wake?.();
   }
 
   destroy(): Promise<void> {
