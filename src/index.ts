@@ -34,7 +34,7 @@ export {
   WorkerLostError,
   type ErrorCode,
 } from './errors.ts';
-export type { QueuedTaskRecord, WorkerSummary } from './inspection.ts';
+export type { ObjectFilter, ObjectSummary, QueuedTaskRecord, WorkerSummary } from './inspection.ts';
 export { Manager } from './manager/manager.ts';
 export type { CustomFactory, RegisterOptions } from './manager/objects/custom.ts';
 export type { Address, ManagerLimits, ManagerOptions } from './options.ts';

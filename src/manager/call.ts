@@ -3,7 +3,9 @@ import { ProtocolError } from '../errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Gate } from './gate.ts';
+import { eachNamed } from './references.ts';
 import type { Session } from './session.ts';
+import type { SharedObject } from './shared-object.ts';
 
 /** What a method returns that will answer later. */
 export const PARKED = Symbol('parked');
@@ -16,8 +18,12 @@ export class Call {
   readonly held: boolean;
   /** Of a write that counts only while a grant is held: throws once it is not. */
   guard: (() => void) | undefined = undefined;
+  /** On which it was made; not known of calls that have frames of their own. */
+  object: SharedObject | undefined = undefined;
   #cancel: (() => void) | undefined;
   #over = false;
+  /** What its arguments name lives until it is over. */
+  #kept: SharedObject[] | undefined = undefined;
 
   constructor(session: Session, id: number, held: boolean) {
     this.session = session;
@@ -28,6 +34,14 @@ export class Call {
   /** Answered, cancelled by its caller, or its session has ended. */
   get over(): boolean {
     return this.#over;
+  }
+
+  /** The argument is kept by the call, until it is over, and by whatever stores it. */
+  keep(argument: Item): void {
+    eachNamed(argument, (object) => {
+      object.references++;
+      (this.#kept ??= []).push(object);
+    });
   }
 
   /** The call waits; `cancel` takes it out of wherever it waits, should its caller leave first. */
@@ -60,12 +74,14 @@ export class Call {
     if (this.#over) return;
     this.#over = true;
     this.#unpark();
+    if (this.#kept !== undefined) this.#letGo();
     this.#cancel?.();
   }
 
   answer(item: Item | void): void {
     if (!this.settled()) return;
     const { link } = this.session;
+    this.session.lendNamed(item as Item);
     if (item === undefined) {
       this.session.done(this.id);
       return;
@@ -83,6 +99,7 @@ export class Call {
   /** Something on the way to the answer. */
   report(item: Item): void {
     const { link } = this.session;
+    this.session.lendNamed(item);
     const start = link.begin(ToClient.PROGRESS);
     link.writer.u32(this.id);
     link.writer.item(item);
@@ -98,7 +115,14 @@ export class Call {
     if (this.#over) return false;
     this.#over = true;
     if (this.#cancel !== undefined) this.#unpark();
+    if (this.#kept !== undefined) this.#letGo();
     return true;
+  }
+
+  #letGo(): void {
+    const kept = this.#kept as SharedObject[];
+    this.#kept = undefined;
+    for (const object of kept) this.session.manager.release(object);
   }
 
   #unpark(): void {

@@ -8,13 +8,15 @@
 import { DeadlockError, FrameTooLargeError, NotLockOwnerError, ProtocolError, UnknownMethodError } from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
 import { GUARDED, ToClient, ToManager } from '../protocol/messages.ts';
-import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
+import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
 import { Hold } from './hold.ts';
+import { Loans } from './loans.ts';
 import { Lock } from './objects/lock.ts';
+import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
 import type { Taker } from './tasks/taker.ts';
@@ -64,7 +66,7 @@ export class Session {
   #done = new Coalesced(ToClient.DONE);
   #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
-  readonly #lent: SharedObject[] = [];
+  #loans: Loans | undefined;
   #paused = false;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
@@ -127,12 +129,16 @@ export class Session {
         return this.#open(reader);
       case ToManager.DROP:
         return this.drop(reader.u32());
+      case ToManager.ABANDON:
+        return this.#abandon(reader.u32());
       case ToManager.CANCEL:
         return this.#cancel(reader.u32());
       case ToManager.HOLD:
         return this.#hold(reader);
       case ToManager.BEAT:
         return;
+      case ToManager.RETURNED:
+        return this.#lending.returned();
       default:
         throw new ProtocolError(`a frame of unknown kind ${kind}`);
     }
@@ -200,6 +206,7 @@ export class Session {
   }
 
   #writeFailure(call: number, error: unknown): void {
+    if (error instanceof WireError) this.lendNamed(error.item);
     const start = this.link.begin(ToClient.FAILED);
     this.link.writer.u32(call);
     writeError(this.link.writer, error);
@@ -207,6 +214,7 @@ export class Session {
   }
 
   event(handle: number, event: string, item: Item): void {
+    this.lendNamed(item);
     const start = this.link.begin(ToClient.EVENT);
     this.link.writer.u32(handle);
     this.link.writer.text(event);
@@ -232,26 +240,36 @@ export class Session {
     }
   }
 
-  /** A proxy of the object is on its way to the client, which keeps it alive until a handle on it is opened. */
-  lend(object: SharedObject): void {
-    object.references++;
-    if (this.ended) this.manager.release(object);
-    else this.#lent.push(object);
+  /** The value is on its way to the client: what it names lives until the client has had time to open handles. */
+  lendNamed(value: Item): void {
+    if (mayName(value)) eachNamed(value, (object) => this.lend(object));
   }
 
-  takeBack(id: number): void {
-    const at = this.#lent.findIndex((object) => object.id === id);
-    if (at !== -1) for (const object of this.#lent.splice(at, 1)) this.manager.release(object);
+  /** A proxy of the object is on its way to the client. */
+  lend(object: SharedObject): void {
+    if (this.ended) this.manager.collector.doubt(object);
+    else this.#lending.lend(object);
+  }
+
+  get #lending(): Loans {
+    return (this.#loans ??= new Loans(this));
   }
 
   drop(handle: number): void {
     const entry = this.handles.get(handle);
     if (entry === undefined) return;
     this.handles.delete(handle);
-    if (entry.hold !== undefined) entry.hold.end();
-    else if (entry.object !== undefined) this.manager.release(entry.object);
+    entry.hold?.end();
+    if (entry.object !== undefined) this.manager.release(entry.object);
     const taker = this.takers.get(handle);
     if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
+  }
+
+  /** The client has lost sight of the proxy: whoever waits on the object through it does not. */
+  #abandon(handle: number): void {
+    const object = this.handles.get(handle)?.object;
+    for (const call of this.parked.values()) if (call.object === object) return;
+    this.drop(handle);
   }
 
   /** Everything that the session held goes, in this turn. */
@@ -264,23 +282,21 @@ export class Session {
     this.holdings.clear();
     const objects = [...this.handles.values()];
     this.handles.clear();
-    for (const entry of objects) if (!entry.hold && entry.object) this.manager.release(entry.object);
-    for (const object of this.#lent.splice(0)) this.manager.release(object);
+    for (const { object } of objects) if (object !== undefined) this.manager.release(object);
+    this.#loans?.end();
     this.#outbox = [];
   }
 
-  /** What the value names by this session's handles it names by the manager's ids from here on. */
+  /** What the value names by this session's handles it names by the objects themselves from here on. */
   adopt(item: Item, depth = 0): Item {
     if (Array.isArray(item)) {
       if (depth === MAX_LISTS) throw new ProtocolError(`a message nests lists deeper than ${MAX_LISTS}`);
       return item.map((part: Item) => this.adopt(part, depth + 1));
     }
     if (!(item instanceof Packed) || item.proxies.length === 0) return item;
-    const proxies = item.proxies.map((ref): ProxyRef => {
-      const object = ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id);
-      object.pinned = true;
-      return { id: object.id, local: false, typeId: object.type.typeId, name: object.name };
-    });
+    const proxies = item.proxies.map(
+      (ref) => new ObjectRef(ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id)),
+    );
     return new Packed(item.bytes, proxies, item.jobs);
   }
 
@@ -323,6 +339,9 @@ export class Session {
     const { object, hold } = entry;
     const call = new Call(this, id, hold !== undefined);
     if (object === undefined) return call.fail(entry.error);
+    call.object = object;
+    // Here, not at its turn: by then the caller may have given up the handles that it named.
+    if (!this.#adoptAll(call, args)) return;
     const number = method & ~GUARDED;
     if (guard !== undefined) call.guard = () => this.#checkGuard(guard.lock, guard.grant);
     const invoke = (): Answer | Promise<Answer> => {
@@ -330,11 +349,7 @@ export class Session {
       call.guard?.();
       const implementation = object.type.methods[number];
       if (implementation === undefined) throw new UnknownMethodError(`${object.title} has no method ${number}`);
-      return implementation.call(
-        object,
-        call,
-        args.map((arg) => this.adopt(arg)),
-      );
+      return implementation.call(object, call, args);
     };
     if (object.type.awaits) {
       const gate = hold?.gate ?? object.gate;
@@ -349,6 +364,22 @@ export class Session {
         () => answerNow(call, invoke),
         () => !call.over,
       );
+    }
+  }
+
+  /** In their place. False, and told to the caller, where an argument names what is not there. */
+  #adoptAll(call: Call, args: Item[]): boolean {
+    try {
+      for (let i = 0; i < args.length; i++) {
+        const arg = args[i];
+        if (!mayName(arg)) continue;
+        args[i] = this.adopt(arg);
+        call.keep(args[i]);
+      }
+      return true;
+    } catch (error) {
+      call.fail(error);
+      return false;
     }
   }
 
@@ -386,6 +417,7 @@ export class Session {
         return this.link.close(new ProtocolError(`handle ${alias} is open already`));
       }
       const hold = new Hold(object, this, handle, release, timeout);
+      object.references++;
       this.handles.set(alias, { object, error: undefined, hold });
       call.answer();
     };

@@ -114,10 +114,13 @@ export class Connection extends EventEmitter {
   drop(handle: number): void {
     this.#openings.delete(handle);
     this.#listeners.delete(handle);
-    if (this.#down !== undefined) return;
-    const start = this.link.begin(ToManager.DROP);
-    this.link.writer.u32(handle);
-    this.link.end(start);
+    if (this.#down === undefined) this.#send(ToManager.DROP, handle);
+  }
+
+  /** Nobody has the handle any more; what is under way on it goes on. */
+  abandon(handle: number): void {
+    if (this.#down !== undefined || this.#listeners.has(handle) || !this.#openings.delete(handle)) return;
+    this.#send(ToManager.ABANDON, handle);
   }
 
   /** The object behind the handle ended with the session that it was opened in. */
@@ -228,7 +231,7 @@ export class Connection extends EventEmitter {
     leaving.endWatch = watchWait(wait, what, (reason) => {
       if (this.#down !== undefined) return reject(reason);
       leaving.givenUp = { reason };
-      this.#sendCancel(id);
+      this.#send(ToManager.CANCEL, id);
       const timer = setTimeout(() => {
         this.forget(id);
         this.#calls.set(id, new Departed(leaving.undo));
@@ -240,7 +243,7 @@ export class Connection extends EventEmitter {
 
   /** The caller of `id` no longer waits. */
   cancel(id: number): void {
-    if (this.forget(id) && this.#down === undefined) this.#sendCancel(id);
+    if (this.forget(id) && this.#down === undefined) this.#send(ToManager.CANCEL, id);
   }
 
   forget(id: number): Pending | undefined {
@@ -263,7 +266,7 @@ export class Connection extends EventEmitter {
 
   /** Says that this process is alive. */
   beat(): void {
-    if (this.#down === undefined) this.link.end(this.link.begin(ToManager.BEAT));
+    if (this.#down === undefined) this.#send(ToManager.BEAT);
   }
 
   /** The index by which the manager knows a task's name; told with its first use. */
@@ -295,9 +298,10 @@ export class Connection extends EventEmitter {
     return this.#callIds;
   }
 
-  #sendCancel(id: number): void {
-    const start = this.link.begin(ToManager.CANCEL);
-    this.link.writer.u32(id);
+  /** A frame of a number at most. */
+  #send(kind: number, number?: number): void {
+    const start = this.link.begin(kind);
+    if (number !== undefined) this.link.writer.u32(number);
     this.link.end(start);
   }
 
@@ -341,8 +345,7 @@ export class Connection extends EventEmitter {
         return;
       }
       case ToClient.FAILED:
-        this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
-        return;
+        return this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
       case ToClient.CANCELLED: {
         const pending = this.forget(reader.u32());
         const givenUp = pending?.leaving?.givenUp;
@@ -350,8 +353,13 @@ export class Connection extends EventEmitter {
         return;
       }
       case ToClient.PROGRESS:
-        this.#calls.get(reader.u32())?.report(reader.item());
+        return this.#calls.get(reader.u32())?.report(reader.item());
+      case ToClient.LENT: {
+        const { link } = this;
+        // Whoever was given a value by an earlier frame has read it when this turn is over.
+        setImmediate(() => this.link === link && this.#down === undefined && this.#send(ToManager.RETURNED));
         return;
+      }
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;

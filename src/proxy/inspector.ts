@@ -1,4 +1,4 @@
-import type { QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type { ObjectFilter, ObjectSummary, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
 import { decode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
@@ -22,6 +22,11 @@ export class Inspector {
   /** Everybody who has taken tasks and is still connected. */
   async workers(): Promise<WorkerSummary[]> {
     return (await this.#ask('inspectWorkers', [])) as WorkerSummary[];
+  }
+
+  /** Shared objects, and who keeps each of them alive: for finding those that nobody has given up. */
+  async objects({ typeId, unnamed, limit }: ObjectFilter = {}): Promise<ObjectSummary[]> {
+    return (await this.#ask('inspectObjects', [[typeId, unnamed, limit]])) as ObjectSummary[];
   }
 
   async #ask(method: (typeof methods.manager)[number], args: readonly Item[]): Promise<unknown> {

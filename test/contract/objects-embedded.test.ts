@@ -7,6 +7,7 @@ import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
 import { queueContract } from './queue.contract.ts';
+import { referencesContract } from './references.contract.ts';
 import { rlockContract } from './rlock.contract.ts';
 import { counterContract, valueContract } from './scalars.contract.ts';
 
@@ -24,3 +25,4 @@ eventContract('memory');
 barrierContract('memory');
 customContract('memory');
 holdsContract('memory');
+referencesContract('memory');
