@@ -12,7 +12,7 @@ import { arrived, lose } from '../kit/arrived.ts';
 import { freshName, managerOfTest } from '../kit/managers.ts';
 import { partyOfTest, type There } from '../kit/parties.ts';
 import { Random } from '../kit/random.ts';
-import { RawClient, RawFailure } from '../kit/raw-client.ts';
+import { entry, RawClient, RawFailure } from '../kit/raw-client.ts';
 
 const [AT, PUSH] = [methods.list.indexOf('at'), methods.list.indexOf('push')];
 
@@ -274,6 +274,29 @@ describe('a client that keeps to nothing', () => {
     const raw = await rawOf(manager);
     raw.send(ToManager.RETURNED);
     await raw.ended;
+  });
+
+  test('X5 a payload that names objects and does not say so ends the connection', async () => {
+    const manager = await managerOfTest('socket');
+    const client = await manager.client();
+    const raw = await rawOf(manager);
+    raw.open(1, 'tasks', 'jobs');
+    raw.send(ToManager.NAME, (writer) => {
+      writer.u16(0);
+      writer.text('x');
+    });
+    const named = new Packed(Buffer.from([1]), [{ id: 1, local: true, typeId: 'dict', name: undefined }]);
+    raw.send(ToManager.PUT, (writer) => {
+      writer.u32(1);
+      entry(writer, () => {
+        writer.u32(1);
+        writer.u8(0);
+        writer.u16(0);
+        writer.item([[named]]);
+      });
+    });
+    await raw.ended;
+    expect(await client.tasks('jobs').dict.size()).toBe(0);
   });
 
   test('X5 a value that names what is not there is refused, and nothing else happens', async () => {
