@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import type { Client, CounterProxy, DictProxy, ListProxy, QueueProxy, ValueProxy } from 'quartermaster';
+import type { Client, CounterProxy, DictProxy, QueueProxy, ValueProxy } from 'quartermaster';
 import { methods, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { Packed } from '#qm/protocol/wire.js';
 import { arrived, lose } from '../kit/arrived.ts';
@@ -127,12 +127,12 @@ test('X4 proxies that the engine has collected are given up; those with waits un
 test('X3 with NODE_DEBUG the error names where the proxy was disposed of', async () => {
   const program = `
     import { Manager } from 'quartermaster';
-    await using manager = new Manager();
+    const manager = new Manager();
     const counter = manager.client().counter('c');
     function here() { return counter.dispose(); }
     await here();
     await counter.add().catch((error) => console.log(error.message));
-  `.replace('await using', 'const');
+  `;
   const run = async (debug: string): Promise<string> => {
     const env = { ...process.env, NODE_DEBUG: debug };
     const args = ['--input-type=module', '-e', program];
@@ -226,7 +226,7 @@ describe('races', { timeout: 60_000 }, () => {
     ]);
     expect(Math.min(...used)).toBeGreaterThan(10);
     await client.dict('dict').clear();
-    await (client.list('list') as ListProxy).clear();
+    await client.list('list').clear();
     await client.queue('queue').shutdown({ immediate: true });
     await parties[0]?.kill();
     await parties[1]?.kill();

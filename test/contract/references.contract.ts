@@ -468,8 +468,8 @@ export function referencesContract(setting: Setting): void {
                 setImmediate(() => void counter.dispose());
                 return { counter };
               },
-            } as never,
-            { tags: [], signal: stop.signal } as never,
+            },
+            { signal: stop.signal },
           );
         }, name);
         const graph = new JobGraph();
