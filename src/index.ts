@@ -34,7 +34,16 @@ export {
   WorkerLostError,
   type ErrorCode,
 } from './errors.ts';
-export type { LockHolder, LockSummary, LockUser, LockWaiter, QueuedTaskRecord, WorkerSummary } from './inspection.ts';
+export type {
+  LockHolder,
+  LockSummary,
+  LockUser,
+  LockWaiter,
+  ObjectFilter,
+  ObjectSummary,
+  QueuedTaskRecord,
+  WorkerSummary,
+} from './inspection.ts';
 export { Manager } from './manager/manager.ts';
 export type { CustomFactory, RegisterOptions } from './manager/objects/custom.ts';
 export type { Address, ManagerLimits, ManagerOptions } from './options.ts';

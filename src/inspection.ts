@@ -19,6 +19,41 @@ export interface WorkerSummary {
   readonly lastHeardMs: number;
 }
 
+/** Which objects `inspect.objects()` shows. */
+export interface ObjectFilter {
+  /** Only those of this type. */
+  typeId?: string | undefined;
+  /** Only unnamed ones (true), or only named ones (false). */
+  unnamed?: boolean | undefined;
+  /** Most that are shown, the oldest first. Default 1,000. */
+  limit?: number | undefined;
+}
+
+/** A shared object, and what keeps it. An unnamed one that nothing keeps is gone. */
+export interface ObjectSummary {
+  readonly id: number;
+  readonly typeId: string;
+  readonly name?: string;
+  /** The sessions that have proxies of it, and how many. */
+  readonly sessions: readonly {
+    readonly session: number;
+    readonly pid: number;
+    readonly name: string;
+    readonly references: number;
+  }[];
+  /** References of calls under way, and of values on their way to a client. */
+  readonly inFlight: number;
+  /** How often values that are stored name it; tasks' inputs and outputs are stored in their queue. */
+  readonly stored: number;
+  /** Where those values are: ten objects at most. */
+  readonly storedIn: readonly {
+    readonly id: number;
+    readonly typeId: string;
+    readonly name?: string;
+    readonly times: number;
+  }[];
+}
+
 /** A task's record and the queue that it is in. */
 export type QueuedTaskRecord = TaskRecord & { readonly queue: string };
 

@@ -3,7 +3,9 @@ import { ProtocolError } from '../errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Gate } from './gate.ts';
+import { eachNamed } from './references.ts';
 import type { Session } from './session.ts';
+import type { SharedObject } from './shared-object.ts';
 import { type Blocker, blocks, breakCycles, type Owner, unblocks } from './wait-for.ts';
 
 /** What a method returns that will answer later. */
@@ -27,9 +29,13 @@ export class Call {
   began = 0;
   /** The same on the monotonic clock (ms). */
   since = 0;
+  /** On which it was made; not known of calls that have frames of their own. */
+  object: SharedObject | undefined = undefined;
   #cancel: (() => void) | undefined;
   #answered: (() => void) | undefined;
   #over = false;
+  /** What its arguments name lives until it is over. */
+  #kept: SharedObject[] | undefined = undefined;
 
   constructor(session: Session, id: number, held: boolean) {
     this.session = session;
@@ -40,6 +46,14 @@ export class Call {
   /** Answered, cancelled by its caller, or its session has ended. */
   get over(): boolean {
     return this.#over;
+  }
+
+  /** The argument is kept by the call, until it is over, and by whatever stores it. */
+  keep(argument: Item): void {
+    eachNamed(argument, (object) => {
+      object.references++;
+      (this.#kept ??= []).push(object);
+    });
   }
 
   /**
@@ -81,12 +95,14 @@ export class Call {
     if (this.#over) return;
     this.#over = true;
     this.#unpark();
+    if (this.#kept !== undefined) this.#letGo();
     this.#cancel?.();
   }
 
   answer(item: Item | void): void {
     if (!this.settled()) return;
     const { link } = this.session;
+    this.session.lendNamed(item as Item);
     if (item === undefined) {
       this.session.done(this.id);
       return;
@@ -104,6 +120,7 @@ export class Call {
   /** Something on the way to the answer. */
   report(item: Item): void {
     const { link } = this.session;
+    this.session.lendNamed(item);
     const start = link.begin(ToClient.PROGRESS);
     link.writer.u32(this.id);
     link.writer.item(item);
@@ -129,6 +146,7 @@ export class Call {
       this.#unpark();
       this.#answered?.();
     }
+    if (this.#kept !== undefined) this.#letGo();
     return true;
   }
 
@@ -139,6 +157,12 @@ export class Call {
         if (waitsFor !== undefined) breakCycles(waitsFor);
       }
     }
+  }
+
+  #letGo(): void {
+    const kept = this.#kept as SharedObject[];
+    this.#kept = undefined;
+    for (const object of kept) this.session.manager.release(object);
   }
 
   #unpark(): void {

@@ -9,8 +9,9 @@ import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { textOf } from './arguments.ts';
 import type { Call } from './call.ts';
+import { Collector } from './collector.ts';
 import type { NewMutex } from './gate.ts';
-import { inspectLocks, inspectTasks, inspectWorkers } from './inspect.ts';
+import { inspectLocks, inspectObjects, inspectTasks, inspectWorkers } from './inspect.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -35,6 +36,8 @@ export class ManagerCore {
   readonly wrapped = new WeakMap<object, SharedObject>();
   readonly sessions = new Map<number, Session>();
   readonly vouchers = new Vouchers();
+  /** Ends unnamed objects that nobody can reach. */
+  readonly collector: Collector;
   readonly newMutex: NewMutex;
   readonly taskDefaults: TaskDefaults;
   readonly pendingBytes: number;
@@ -59,6 +62,13 @@ export class ManagerCore {
     this.#maxObjects = options.maxObjects;
     this.taskDefaults = options.tasks;
     this.pendingBytes = options.pendingBytes;
+    this.collector = new Collector(
+      (work) => this.later(work),
+      (object) => {
+        this.#objects.delete(object.id);
+        object.dropped(new ProxyDisposedError(`${object.title} has been disposed of`));
+      },
+    );
   }
 
   /** Tenths of a millisecond since the start, monotonic. */
@@ -141,7 +151,10 @@ export class ManagerCore {
     return this.#add(create({ id: ++this.#objectIds, type, name, manager: this }, given));
   }
 
-  /** The shared object round something that a custom type's method returned: one, however often it is returned. */
+  /**
+   * The shared object round something that a custom type's method returned: one, however often it is returned. It is on
+   * loan to the borrower from here on, before the answer that names it is written.
+   */
   wrap(value: object, make: (id: number) => SharedObject, borrower: Session): SharedObject {
     let object = this.wrapped.get(value);
     if (object === undefined) {
@@ -153,6 +166,8 @@ export class ManagerCore {
   }
 
   #checkRoom(): void {
+    if (this.#objects.size < this.#maxObjects) return;
+    this.collector.collect();
     if (this.#objects.size < this.#maxObjects) return;
     throw new RangeError(
       `the manager holds ${this.#objects.size} shared objects already; dispose of some, or raise limits.objects`,
@@ -171,12 +186,15 @@ export class ManagerCore {
     return object;
   }
 
-  /** One handle less: an unnamed object that nobody names is gone. */
+  /** Whatever is there at this moment, in the order in which it was made. */
+  get objects(): ReadonlyMap<number, SharedObject> {
+    return this.#objects;
+  }
+
+  /** One reference of a session less. */
   release(object: SharedObject): void {
     object.references--;
-    if (object.references > 0 || object.name !== undefined || object.pinned) return;
-    this.#objects.delete(object.id);
-    object.dropped(new ProxyDisposedError(`${object.title} has been disposed of`));
+    this.collector.doubt(object);
   }
 
   /** Tells every session that has a handle on the object, once. */
@@ -211,11 +229,12 @@ export class ManagerCore {
           return call.answer(this.vouchers.gone(call.session, textOf(args[0], 'a ticket'), args[1], args[2], args[3]));
         case 'open': {
           call.session.attach(Number(args[0]), () => this.objectById(Number(args[1])));
-          call.session.takeBack(Number(args[1]));
           return call.answer();
         }
         case 'ping':
           return call.answer();
+        case 'inspectObjects':
+          return call.answer(inspectObjects(this, args[0]));
         default:
           throw new UnknownMethodError(`the manager has no method ${method}`);
       }
@@ -276,6 +295,7 @@ export class ManagerCore {
   /** Whoever waits for anything learns that the manager has gone. */
   close(): void {
     clearInterval(this.#beats);
+    this.collector.close();
     const reason = new ManagerGoneError('the manager has been closed');
     for (const object of this.#objects.values()) object.dropped(reason);
     for (const session of [...this.sessions.values()]) {

@@ -1,7 +1,16 @@
 /** What `client.inspect` shows: computed here, sent as data. */
 import { encode } from '../protocol/codec.ts';
 import type { Item } from '../protocol/wire.ts';
-import type { LockHolder, LockSummary, LockUser, LockWaiter, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type {
+  LockHolder,
+  LockSummary,
+  LockUser,
+  LockWaiter,
+  ObjectSummary,
+  QueuedTaskRecord,
+  WorkerSummary,
+} from '../inspection.ts';
+import { countOf } from './arguments.ts';
 import type { Call } from './call.ts';
 import type { ManagerCore } from './core.ts';
 import { Grant } from './objects/grantor.ts';
@@ -83,4 +92,59 @@ function waitingBy(sessions: Iterable<Session>): Map<Blocker, Call[]> {
 
 function userOf({ id, peer }: Session): LockUser {
   return { session: id, pid: peer.pid, name: peer.name };
+}
+
+/** Of the objects that store values with a proxy of one object, so many are named. */
+const HOLDERS = 10;
+
+interface Keepers {
+  readonly sessions: Map<number, number>;
+  readonly storedIn: ObjectSummary['storedIn'][number][];
+}
+
+/** `filter`: [type id, unnamed, limit]. What nobody can reach ends first: what is shown is alive. */
+export function inspectObjects(manager: ManagerCore, filter: Item): Item {
+  const [typeId, unnamed, limit] = Array.isArray(filter) ? (filter as readonly Item[]) : [];
+  const most = limit === undefined ? 1000 : countOf(limit, 'limit');
+  manager.collector.collect();
+  const shown = new Map<SharedObject, Keepers>();
+  for (const object of manager.objects.values()) {
+    if (shown.size >= most) break;
+    if (typeof typeId === 'string' && object.type.typeId !== typeId) continue;
+    if (typeof unnamed === 'boolean' && (object.name === undefined) !== unnamed) continue;
+    shown.set(object, { sessions: new Map(), storedIn: [] });
+  }
+  for (const session of manager.sessions.values()) {
+    for (const { object } of session.handles.values()) {
+      const sessions = object === undefined ? undefined : shown.get(object)?.sessions;
+      sessions?.set(session.id, (sessions.get(session.id) ?? 0) + 1);
+    }
+  }
+  for (const holder of manager.objects.values()) {
+    for (const [object, times] of holder.names) {
+      const storedIn = shown.get(object)?.storedIn;
+      if (storedIn !== undefined && storedIn.length < HOLDERS) storedIn.push({ ...identityOf(holder), times });
+    }
+  }
+  return encode(Array.from(shown, ([object, keepers]) => summaryOf(manager, object, keepers)));
+}
+
+function summaryOf(manager: ManagerCore, object: SharedObject, keepers: Keepers): ObjectSummary {
+  const sessions = Array.from(keepers.sessions, ([session, references]) => {
+    const { pid = 0, name = '' } = manager.sessions.get(session)?.peer ?? {};
+    return { session, pid, name, references };
+  });
+  const handles = sessions.reduce((sum, { references }) => sum + references, 0);
+  const { stored } = object;
+  return {
+    ...identityOf(object),
+    sessions,
+    inFlight: object.references - handles,
+    stored,
+    storedIn: keepers.storedIn,
+  };
+}
+
+function identityOf({ id, type, name }: SharedObject): { id: number; typeId: string; name?: string } {
+  return { id, typeId: type.typeId, ...(name === undefined ? {} : { name }) };
 }

@@ -82,7 +82,8 @@ export class Manager implements AsyncDisposable {
    * Shares objects of a type of your own: `client.object(typeId, args)` makes one by `factory(...args)`, a function or
    * a class. Callable are the methods that the class and its ancestors declare, or exactly `methods`; never
    * `constructor`, `then`, names that begin with `_`, or those of Object.prototype. An async method has the object for
-   * itself until it settles.
+   * itself until it settles. In the place of a proxy a method gets a reference, which keeps the object alive, cannot be
+   * called, and is a proxy again where it is returned to.
    */
   register(typeId: string, factory: CustomFactory, options?: RegisterOptions): this {
     this.#core.registry.add(typeId, customType(typeId, factory, options));

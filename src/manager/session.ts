@@ -5,29 +5,24 @@
  * gate; what must wait is parked. When the session ends, one place (`end`) lets go of all of it: parked calls, holds,
  * guards, leases, references.
  */
-import {
-  DeadlockError,
-  FrameTooLargeError,
-  LeaseLostError,
-  NotLockOwnerError,
-  ProtocolError,
-  UnknownMethodError,
-} from '../errors.ts';
+import { FrameTooLargeError, LeaseLostError, ProtocolError } from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
-import { GUARDED, HOLDING, ToClient, ToManager } from '../protocol/messages.ts';
+import { ToClient, ToManager } from '../protocol/messages.ts';
 import { orderToClient } from '../protocol/order.ts';
-import { type Item, MAX_LISTS, Packed, type ProxyRef, type Reader } from '../protocol/wire.ts';
+import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import type { Side } from '../transport/long-frames.ts';
-import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
+import type { Call } from './call.ts';
+import { readCall, readHold } from './call-frames.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
-import { Hold } from './hold.ts';
+import type { Hold } from './hold.ts';
+import { Loans } from './loans.ts';
+import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
 import type { Taker } from './tasks/taker.ts';
 import { Tasks } from './tasks/tasks.ts';
-import { type Owner, refuseCycle } from './wait-for.ts';
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -38,7 +33,8 @@ export interface Peer {
   readonly ticket: string | undefined;
 }
 
-interface Handle {
+/** What a client has opened under a number. */
+export interface Handle {
   readonly object: SharedObject | undefined;
   /** Why there is no object: told at the first call. */
   readonly error: unknown;
@@ -74,7 +70,7 @@ export class Session {
   #done = new Coalesced(ToClient.DONE);
   #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
-  readonly #lent: SharedObject[] = [];
+  #loans: Loans | undefined;
   #paused = false;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
@@ -124,7 +120,7 @@ export class Session {
       case ToManager.GRAPH:
         return readTaskCall(this, kind, reader);
       case ToManager.CALL:
-        return this.#call(reader);
+        return readCall(this, reader);
       case ToManager.STARTED:
       case ToManager.PROGRESS:
       case ToManager.WINDOW:
@@ -138,12 +134,16 @@ export class Session {
         return this.#open(reader);
       case ToManager.DROP:
         return this.drop(reader.u32());
+      case ToManager.ABANDON:
+        return this.#abandon(reader.u32());
       case ToManager.CANCEL:
         return this.#cancel(reader.u32());
       case ToManager.HOLD:
-        return this.#hold(reader);
+        return readHold(this, reader);
       case ToManager.BEAT:
         return;
+      case ToManager.RETURNED:
+        return this.#lending.returned();
       default:
         throw new ProtocolError(`a frame of unknown kind ${kind}`);
     }
@@ -211,6 +211,7 @@ export class Session {
   }
 
   #writeFailure(call: number, error: unknown): void {
+    if (error instanceof WireError) this.lendNamed(error.item);
     const start = this.link.begin(ToClient.FAILED);
     this.link.writer.u32(call);
     writeError(this.link.writer, error);
@@ -218,6 +219,7 @@ export class Session {
   }
 
   event(handle: number, event: string, item: Item): void {
+    this.lendNamed(item);
     const start = this.link.begin(ToClient.EVENT);
     this.link.writer.u32(handle);
     this.link.writer.text(event);
@@ -243,26 +245,36 @@ export class Session {
     }
   }
 
-  /** A proxy of the object is on its way to the client, which keeps it alive until a handle on it is opened. */
-  lend(object: SharedObject): void {
-    object.references++;
-    if (this.ended) this.manager.release(object);
-    else this.#lent.push(object);
+  /** The value is on its way to the client: what it names lives until the client has had time to open handles. */
+  lendNamed(value: Item): void {
+    if (mayName(value)) eachNamed(value, (object) => this.lend(object));
   }
 
-  takeBack(id: number): void {
-    const at = this.#lent.findIndex((object) => object.id === id);
-    if (at !== -1) for (const object of this.#lent.splice(at, 1)) this.manager.release(object);
+  /** A proxy of the object is on its way to the client. */
+  lend(object: SharedObject): void {
+    if (this.ended) this.manager.collector.doubt(object);
+    else this.#lending.lend(object);
+  }
+
+  get #lending(): Loans {
+    return (this.#loans ??= new Loans(this));
   }
 
   drop(handle: number): void {
     const entry = this.handles.get(handle);
     if (entry === undefined) return;
     this.handles.delete(handle);
-    if (entry.hold !== undefined) entry.hold.end();
-    else if (entry.object !== undefined) this.manager.release(entry.object);
+    entry.hold?.end();
+    if (entry.object !== undefined) this.manager.release(entry.object);
     const taker = this.takers.get(handle);
     if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
+  }
+
+  /** The client has lost sight of the proxy: whoever waits on the object through it does not. */
+  #abandon(handle: number): void {
+    const object = this.handles.get(handle)?.object;
+    for (const call of this.parked.values()) if (call.object === object) return;
+    this.drop(handle);
   }
 
   /** Everything that the session held goes, in this turn. */
@@ -275,23 +287,21 @@ export class Session {
     this.holdings.clear();
     const objects = [...this.handles.values()];
     this.handles.clear();
-    for (const entry of objects) if (!entry.hold && entry.object) this.manager.release(entry.object);
-    for (const object of this.#lent.splice(0)) this.manager.release(object);
+    for (const { object } of objects) if (object !== undefined) this.manager.release(object);
+    this.#loans?.end();
     this.#outbox = [];
   }
 
-  /** What the value names by this session's handles it names by the manager's ids from here on. */
+  /** What the value names by this session's handles it names by the objects themselves from here on. */
   adopt(item: Item, depth = 0): Item {
     if (Array.isArray(item)) {
       if (depth === MAX_LISTS) throw new ProtocolError(`a message nests lists deeper than ${MAX_LISTS}`);
       return item.map((part: Item) => this.adopt(part, depth + 1));
     }
     if (!(item instanceof Packed) || item.proxies.length === 0) return item;
-    const proxies = item.proxies.map((ref): ProxyRef => {
-      const object = ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id);
-      object.pinned = true;
-      return { id: object.id, local: false, typeId: object.type.typeId, name: object.name };
-    });
+    const proxies = item.proxies.map(
+      (ref) => new ObjectRef(ref.local ? this.#objectOf(ref.id) : this.manager.objectById(ref.id)),
+    );
     return new Packed(item.bytes, proxies, item.jobs);
   }
 
@@ -318,91 +328,10 @@ export class Session {
     );
   }
 
-  #call(reader: Reader): void {
-    const id = reader.u32();
-    const handle = reader.u32();
-    const method = reader.u8();
-    const guard = method & GUARDED ? { lock: reader.u32(), grant: reader.u48() } : undefined;
-    const holding = method & HOLDING ? this.#holding(reader) : undefined;
-    const args: Item[] = [];
-    while (reader.left > 0) args.push(reader.item());
-    if (handle === 0) {
-      this.manager.answer(new Call(this, id, false), method & ~(GUARDED | HOLDING), args);
-      return;
-    }
-    const entry = this.handles.get(handle);
-    if (entry === undefined) throw new ProtocolError(`no handle ${handle} is open`);
-    const { object, hold } = entry;
-    const call = new Call(this, id, hold !== undefined);
-    if (object === undefined) return call.fail(entry.error);
-    const number = method & ~(GUARDED | HOLDING);
-    if (holding !== undefined) call.holding = holding;
-    if (guard !== undefined) call.guard = () => this.#checkGuard(guard.lock, guard.grant);
-    const invoke = (): Answer | Promise<Answer> => {
-      hold?.check();
-      call.guard?.();
-      const implementation = object.type.methods[number];
-      if (implementation === undefined) throw new UnknownMethodError(`${object.title} has no method ${number}`);
-      return implementation.call(
-        object,
-        call,
-        args.map((arg) => this.adopt(arg)),
-      );
-    };
-    if (object.type.awaits) {
-      const gate = hold?.gate ?? object.gate;
-      if (gate.free) return answerFree(call, invoke, gate);
-      if (!this.#waitsFor(object, call)) return;
-      call.park(() => {});
-      void gate.acquire().then((release) => answerLater(call, invoke).finally(release));
-    } else if (hold !== undefined || object.gate.free || object.type.ungated.has(number)) {
-      answerNow(call, invoke);
-    } else if (this.#waitsFor(object, call)) {
-      call.park(() => {});
-      object.gate.enter(
-        () => answerNow(call, invoke),
-        () => !call.over,
-      );
-    }
-  }
-
-  /** The call has to wait for whoever holds the object. False where that would never end: the call has failed. */
-  #waitsFor(object: SharedObject, call: Call): boolean {
-    // A call that waits for its own flow's hold: it may well be that the flow does not wait for the call.
-    if (object.holder !== undefined && call.holding.includes(object.holder)) call.holding = [];
-    try {
-      refuseCycle(call, object);
-      call.waitsFor = object;
-      return true;
-    } catch (error) {
-      call.fail(error);
-      return false;
-    }
-  }
-
-  /** What the flow of a call holds: grants, and holds on objects. What has ended meanwhile is passed over. */
-  #holding(reader: Reader): Owner[] {
-    const owners: Owner[] = [];
-    for (let count = reader.u8(); count > 0; count--) {
-      const entry = this.handles.get(reader.u32());
-      const grant = reader.u48();
-      const owner = grant === 0 ? entry?.hold : entry?.object?.grantor?.grantOf(grant, this);
-      if (owner !== undefined && !owner.over) owners.push(owner);
-    }
-    return owners;
-  }
-
   /** `end` is called when the lease ends before the function returned is. @throws LeaseLostError */
   bind(lease: number, end: () => void): () => void {
     for (const taker of this.takers.values()) if (taker.leases.has(lease)) return taker.bind(lease, end);
     throw new LeaseLostError(`lease ${lease} has ended: what is taken for its attempt would outlive it`);
-  }
-
-  #checkGuard(lock: number, grant: number): void {
-    const object = this.handles.get(lock)?.object;
-    if (object?.grantor?.holds(grant, this) !== true) {
-      throw new NotLockOwnerError(`the guard given with this call no longer holds ${object?.title ?? 'its lock'}`);
-    }
   }
 
   /** Whoever gives up is told which came first, so that nothing is given to somebody who has left. */
@@ -413,37 +342,5 @@ export class Session {
     const start = this.link.begin(ToClient.CANCELLED);
     this.link.writer.u32(id);
     this.link.end(start);
-  }
-
-  #hold(reader: Reader): void {
-    const call = new Call(this, reader.u32(), false);
-    const handle = reader.u32();
-    const { object, error, hold: outer } = this.entry(handle);
-    const alias = reader.u32();
-    const timeout = reader.f64();
-    call.holding = this.#holding(reader);
-    if (alias === 0 || this.handles.has(alias)) throw new ProtocolError(`handle ${alias} is open already`);
-    if (object === undefined) return call.fail(error);
-    if (object.grantor !== undefined) return call.fail(new UnknownMethodError(`${object.title} has no withLock()`));
-    if (outer !== undefined) {
-      return call.fail(new DeadlockError(`${object.title} is held already, and a held object must not wait`));
-    }
-    const begin = (release: () => void): void => {
-      if (this.handles.has(alias)) {
-        release();
-        return this.link.close(new ProtocolError(`handle ${alias} is open already`));
-      }
-      const hold = new Hold(object, this, handle, release, timeout);
-      this.handles.set(alias, { object, error: undefined, hold });
-      call.answer();
-    };
-    const release = object.gate.tryAcquire();
-    if (release !== undefined) return begin(release);
-    if (!this.#waitsFor(object, call)) return;
-    call.park(() => {});
-    void object.gate.acquire().then((release) => {
-      if (call.over) release();
-      else begin(release);
-    });
   }
 }

@@ -54,6 +54,10 @@ export const ToManager = {
   CANCEL: 13,
   /** u32 call, u32 handle, u32 new handle for the held object, f64 hold timeout in ms (0: none), held (see HOLDING) */
   HOLD: 14,
+  /** nothing: all that came before LENT has been read, and a handle opened for each proxy in it that is wanted */
+  RETURNED: 15,
+  /** u32 handle: like DROP, of a handle that nobody has any more; ignored while a call on its object is parked */
+  ABANDON: 16,
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 20,
@@ -110,6 +114,8 @@ export const ToClient = {
   EVENT: 143,
   /** u32 call: it was cancelled while it waited, and has changed nothing */
   CANCELLED: 144,
+  /** nothing: values before it named unnamed objects, which live until RETURNED even if nothing else keeps them */
+  LENT: 145,
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 150,
@@ -193,7 +199,7 @@ export type WireErrorParts = readonly [code: string, message: string, fields: re
 
 /** Method numbers are places in these lists: add at the end only. */
 export const methods = {
-  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone', 'open', 'ping', 'inspectLocks'],
+  manager: ['inspectTasks', 'inspectWorkers', 'vouch', 'workerGone', 'open', 'ping', 'inspectLocks', 'inspectObjects'],
   dict: [
     'get',
     'set',

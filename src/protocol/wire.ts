@@ -621,7 +621,7 @@ export class Reader {
     const at = this.#at;
     if (at >= end) throw new ProtocolError('a message ends where a value belongs');
     if (!this.#endsWith(at, end)) {
-      this.item();
+      if (named(this.item())) throw new ProtocolError('a message names objects or tasks where it must not');
       this.endEntry(end);
     }
     this.#at = end;
@@ -756,6 +756,12 @@ export class Reader {
     const at = this.#need(size);
     return new Packed(this.#kept(at, at + size), proxies, jobs);
   }
+}
+
+/** Whether the item, kept as bytes, would carry references that nobody has looked at. */
+function named(item: Item): boolean {
+  if (item instanceof Packed) return item.proxies.length + item.jobs.length > 0;
+  return Array.isArray(item) && (item as readonly Item[]).some(named);
 }
 
 /** Takes it modulo 2^48. */

@@ -260,15 +260,15 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
         'a proxy of another client cannot be sent through this one; ask this client for the object',
       );
     }
-    handle.connection.checkHandle(handle.handle);
+    handle.connection.handles.check(handle.handle);
     return { id: handle.handle, local: true, typeId: handle.typeId, name: handle.name };
   }
 
   /** A live proxy of an object that a value named. */
   #proxyFrom(ref: ProxyRef): unknown {
     const { connection } = this.#setup;
-    const handle = connection.newHandle();
-    connection.adopt(handle, { typeId: ref.typeId, name: ref.name, options: [] });
+    const handle = connection.handles.next();
+    connection.handles.adopt(handle, { typeId: ref.typeId, name: ref.name, options: [] });
     // The handle is opened by this call; were the object gone, the first call on the proxy says so.
     connection.call(0, methods.manager.indexOf('open'), [handle, ref.id]).catch(() => {});
     return proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#helperSource);

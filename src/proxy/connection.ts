@@ -7,39 +7,21 @@
  * where it has gone, everything rejects with ManagerGoneError, for good.
  */
 import { EventEmitter } from 'node:events';
-import { ConnectionLostError, ProtocolError, ProxyDisposedError } from '../errors.ts';
+import { ConnectionLostError, ProtocolError } from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
-import type { Track } from '../protocol/order.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { type Body, writeHeld } from './bodies.ts';
+import { Handles, type Opening } from './handles.ts';
 import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 import { ToldNames } from './told-names.ts';
 import { sideOfClient } from './tracks.ts';
-
-/** What an object's handle stands for, so that it can be opened again. */
-export interface Opening {
-  readonly typeId: string;
-  readonly name: string | undefined;
-  readonly options: readonly Item[];
-  /** Of a hold: the track of the object that is held. */
-  readonly track?: Track | undefined;
-}
-
-/** Frames for the object behind a handle. */
-export interface Listener {
-  /** TASK, LOST: frames of a task queue, read to their end. */
-  frame?(kind: number, reader: Reader): void;
-  event?(event: string, item: Item): void;
-  /** The session has ended: what it held has gone. `gone`: so has the manager. */
-  sessionEnded?(error: Error): void;
-}
 
 /** A guard as calls carry it. */
 export interface Grant {
@@ -56,15 +38,13 @@ export class Connection extends EventEmitter {
   welcome: Welcome;
   /** Names of tasks by the manager's index. */
   readonly names: string[] = [];
+  readonly handles = new Handles();
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
   readonly #enter: Enter | undefined;
   readonly #comesBack: boolean;
   readonly #calls = new Numbered<Pending>();
-  readonly #openings = new Map<number, Opening>();
-  readonly #listeners = new Map<number, Listener>();
   readonly #told = new ToldNames();
-  #handles = 0;
   #callIds = 0;
   #waiting = 0;
   /** Why no call can be made (now). */
@@ -100,48 +80,22 @@ export class Connection extends EventEmitter {
 
   /** Opens an object: the frame leaves ahead of the first call on it. */
   open(typeId: string, name: string | undefined, options: readonly Item[]): number {
-    const handle = this.newHandle();
-    this.#openings.set(handle, { typeId, name, options });
+    const handle = this.handles.next();
+    this.handles.adopt(handle, { typeId, name, options });
     if (this.#down === undefined) this.#sendOpen(handle, { typeId, name, options });
     return handle;
   }
 
-  /** A handle that the caller opens by a frame of its own. */
-  newHandle(): number {
-    return ++this.#handles;
-  }
-
-  listen(handle: number, listener: Listener): void {
-    this.#listeners.set(handle, listener);
-  }
-
   /** Gives up the handle. */
   drop(handle: number): void {
-    this.#openings.delete(handle);
-    this.#listeners.delete(handle);
-    if (this.#down !== undefined) return;
-    const start = this.link.begin(ToManager.DROP);
-    this.link.writer.u32(handle);
-    this.link.end(start);
+    this.handles.forget(handle);
+    if (this.#down === undefined) this.#send(ToManager.DROP, handle);
   }
 
-  /** The object behind the handle ended with the session that it was opened in. */
-  checkHandle(handle: number): void {
-    if (handle !== 0 && !this.#openings.has(handle)) {
-      throw new ProxyDisposedError(
-        'this proxy was disposed of, or has ended with its withLock() body or with the connection on which its object was made; ask for the object again',
-      );
-    }
-  }
-
-  /** Calls can be made on the handle. */
-  isOpen(handle: number): boolean {
-    return this.#openings.has(handle);
-  }
-
-  /** Handles opened by frames of their own live as long as the session. */
-  adopt(handle: number, opening: Opening): void {
-    this.#openings.set(handle, opening);
+  /** Nobody has the handle any more; what is under way on it goes on. */
+  abandon(handle: number): void {
+    if (this.#down !== undefined || !this.handles.abandon(handle)) return;
+    this.#send(ToManager.ABANDON, handle);
   }
 
   /** `undo`: gives back what the call was given when its caller had left already. `held`: what its flow holds. */
@@ -157,7 +111,7 @@ export class Connection extends EventEmitter {
     return new Promise((resolve, reject) => {
       checkTimeout(wait?.timeout);
       wait?.signal?.throwIfAborted();
-      this.checkHandle(handle);
+      this.handles.check(handle);
       const pending = new PendingCall(resolve, reject);
       if (undo !== undefined) pending.leaving = { undo };
       const id = this.begin(pending);
@@ -235,7 +189,7 @@ export class Connection extends EventEmitter {
     leaving.endWatch = watchWait(wait, what, (reason) => {
       if (this.#down !== undefined) return reject(reason);
       leaving.givenUp = { reason };
-      this.#sendCancel(id);
+      this.#send(ToManager.CANCEL, id);
       const timer = setTimeout(() => {
         this.forget(id);
         this.#calls.set(id, new Departed(leaving.undo));
@@ -247,7 +201,7 @@ export class Connection extends EventEmitter {
 
   /** The caller of `id` no longer waits. */
   cancel(id: number): void {
-    if (this.forget(id) && this.#down === undefined) this.#sendCancel(id);
+    if (this.forget(id) && this.#down === undefined) this.#send(ToManager.CANCEL, id);
   }
 
   forget(id: number): Pending | undefined {
@@ -270,7 +224,7 @@ export class Connection extends EventEmitter {
 
   /** Says that this process is alive. */
   beat(): void {
-    if (this.#down === undefined) this.link.end(this.link.begin(ToManager.BEAT));
+    if (this.#down === undefined) this.#send(ToManager.BEAT);
   }
 
   /** The index by which the manager knows a task's name; told with its first use. */
@@ -288,7 +242,7 @@ export class Connection extends EventEmitter {
   }
 
   #start(): void {
-    this.link.carryLong(sideOfClient(this.#openings));
+    this.link.carryLong(sideOfClient(this.handles.openings));
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
       closed: (error) => this.#lost(error),
@@ -303,9 +257,10 @@ export class Connection extends EventEmitter {
     return this.#callIds;
   }
 
-  #sendCancel(id: number): void {
-    const start = this.link.begin(ToManager.CANCEL);
-    this.link.writer.u32(id);
+  /** A frame of a number at most. */
+  #send(kind: number, number?: number): void {
+    const start = this.link.begin(kind);
+    if (number !== undefined) this.link.writer.u32(number);
     this.link.end(start);
   }
 
@@ -324,7 +279,7 @@ export class Connection extends EventEmitter {
         return this.#outcomes(reader);
       case ToClient.TASK:
       case ToClient.LOST:
-        return this.#listeners.get(reader.u32())?.frame?.(kind, reader);
+        return this.handles.listener(reader.u32())?.frame?.(kind, reader);
       case ToClient.DONE: {
         const first = reader.u32();
         const end = first + reader.u32();
@@ -349,8 +304,7 @@ export class Connection extends EventEmitter {
         return;
       }
       case ToClient.FAILED:
-        this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
-        return;
+        return this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
       case ToClient.CANCELLED: {
         const pending = this.forget(reader.u32());
         const givenUp = pending?.leaving?.givenUp;
@@ -358,8 +312,13 @@ export class Connection extends EventEmitter {
         return;
       }
       case ToClient.PROGRESS:
-        this.#calls.get(reader.u32())?.report(reader.item());
+        return this.#calls.get(reader.u32())?.report(reader.item());
+      case ToClient.LENT: {
+        const { link } = this;
+        // Whoever was given a value by an earlier frame has read it when this turn is over.
+        setImmediate(() => this.link === link && this.#down === undefined && this.#send(ToManager.RETURNED));
         return;
+      }
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;
@@ -370,7 +329,7 @@ export class Connection extends EventEmitter {
         if (handle === 0 && event === GONE)
           return this.close(managerGone(this.address, this.welcome, ': it was closed'));
         if (handle === 0) this.emit(`manager:${event}`, item);
-        else this.#listeners.get(handle)?.event?.(event, item);
+        else this.handles.listener(handle)?.event?.(event, item);
         return;
       }
       default:
@@ -422,16 +381,14 @@ export class Connection extends EventEmitter {
       pending.leaving?.endWatch?.();
       if (pending.waits) this.#waiting--;
     }
-    const listeners = [...this.#listeners.values()];
+    const { listeners } = this.handles;
     if (!this.#closed) {
       this.#down = undefined;
       this.#told.clear();
       this.names.length = 0;
-      for (const [handle, opening] of [...this.#openings]) {
-        if (opening.name === undefined) this.#openings.delete(handle);
-      }
+      this.handles.forgetUnnamed();
       this.#start();
-      for (const [handle, opening] of this.#openings) this.#sendOpen(handle, opening);
+      for (const [handle, opening] of this.handles.openings) this.#sendOpen(handle, opening);
     }
     for (const pending of calls)
       pending.failed(pending.leaving?.givenUp === undefined ? reason : (pending.leaving.givenUp.reason as Error));

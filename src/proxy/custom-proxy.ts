@@ -11,7 +11,7 @@ export interface ProxyBase extends AsyncDisposable, Disposable {
   readonly typeId: string;
   /** The object's own public data properties, at one moment. */
   snapshot(): Promise<unknown>;
-  /** Gives up this handle; later calls on it reject with `ProxyDisposedError`. An unnamed object without handles is gone. */
+  /** Gives up this handle; later calls on it reject with `ProxyDisposedError`. An unnamed object that no handle and no stored value names is gone. */
   dispose(): Promise<void>;
   /** The object for `fn` alone, over several calls on `held`. Every other call on it waits its turn, also from this client. */
   withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R>;

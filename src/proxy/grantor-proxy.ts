@@ -25,7 +25,7 @@ export abstract class GrantorProxy extends BaseProxy {
   constructor(at: ObjectHandle) {
     super(at);
     this.#at = at;
-    at.connection.listen(at.handle, {
+    at.connection.handles.listen(at.handle, {
       sessionEnded: (error) => this.#sessionEnded(error),
       event: (event, item) => {
         if (event !== 'lockBroken' || !Array.isArray(item)) return;

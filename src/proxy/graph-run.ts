@@ -218,7 +218,7 @@ function optionItems({ options }: SubmittedJob): Item[] {
 
 function send({ connection, handle }: TaskCalls, run: string, items: readonly Item[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    connection.checkHandle(handle);
+    connection.handles.check(handle);
     const id = connection.begin(new PendingCall(() => resolve(), reject));
     const start = connection.link.begin(ToManager.GRAPH);
     const { writer } = connection.link;

@@ -1,4 +1,4 @@
-import type { LockSummary, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
+import type { LockSummary, ObjectFilter, ObjectSummary, QueuedTaskRecord, WorkerSummary } from '../inspection.ts';
 import { decode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
@@ -27,6 +27,11 @@ export class Inspector {
   /** Who holds what and who waits for it: every lock that is held or waited for, and every object under a hold. */
   async locks(): Promise<LockSummary[]> {
     return (await this.#ask('inspectLocks', [])) as LockSummary[];
+  }
+
+  /** Shared objects, and who keeps each of them alive: for finding those that nobody has given up. */
+  async objects({ typeId, unnamed, limit }: ObjectFilter = {}): Promise<ObjectSummary[]> {
+    return (await this.#ask('inspectObjects', [[typeId, unnamed, limit]])) as ObjectSummary[];
   }
 
   async #ask(method: (typeof methods.manager)[number], args: readonly Item[]): Promise<unknown> {

@@ -1,4 +1,5 @@
 /** What every proxy has in common: a client's handle on one shared object. */
+import { debuglog } from 'node:util';
 import { ProxyDisposedError } from '../errors.ts';
 import { decode, encode } from '../protocol/codec.ts';
 import { methods, ToManager } from '../protocol/messages.ts';
@@ -16,6 +17,30 @@ export const where = Symbol('where');
 /** A write that counts only while that very grant is held; `NotLockOwnerError` otherwise. */
 export interface GuardOptions {
   guard?: LockGuard | undefined;
+}
+
+const debug = debuglog('quartermaster');
+
+/**
+ * Handles that the engine has found nobody to have any more. A courtesy: what counts is `dispose()` and the end of the
+ * session. Not of locks and their kin, whose guards outlive their proxies.
+ */
+const lost = new FinalizationRegistry<{ readonly connection: Connection; readonly handle: number }>(
+  ({ connection, handle }) => connection.abandon(handle),
+);
+const plain = new Set(['dict', 'list', 'set', 'value', 'counter', 'namespace', 'queue']);
+
+function mayBeLost(typeId: string): boolean {
+  return plain.has(typeId) || !isBuiltIn(typeId);
+}
+
+/** ', at function (file:line)' of whoever called into this library. */
+function siteOf(stack = ''): string {
+  const outside = stack
+    .split('\n')
+    .slice(1)
+    .find((line) => !line.includes(import.meta.url));
+  return outside === undefined ? '' : `, ${outside.trim()}`;
 }
 
 /** How long to wait for the object, and how long it may be held. */
@@ -45,9 +70,14 @@ export interface Attempt {
 export abstract class BaseProxy implements AsyncDisposable, Disposable {
   readonly #where: ObjectHandle;
   #disposed = false;
+  /** Where that was; only with NODE_DEBUG=quartermaster. */
+  #site = '';
 
   constructor(where: ObjectHandle) {
     this.#where = where;
+    const { connection, handle, typeId, name, held } = where;
+    if (name !== undefined || held === true || !mayBeLost(typeId)) return;
+    lost.register(where, { connection, handle }, where);
   }
 
   /** The name by which it is shared; undefined for an unnamed object. */
@@ -65,10 +95,15 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
     return this.unpack(await this.call('snapshot', []));
   }
 
-  /** Gives up this handle; later calls on it reject with `ProxyDisposedError`. An unnamed object without handles is gone. */
+  /**
+   * Gives up this handle; later calls on it reject with `ProxyDisposedError`, which says where that was if the
+   * environment has `NODE_DEBUG=quartermaster`. An unnamed object that no handle and no stored value names is gone.
+   */
   dispose(): Promise<void> {
     if (!this.#disposed && this.#where.held !== true) {
       this.#disposed = true;
+      if (debug.enabled) this.#site = siteOf(new Error().stack);
+      lost.unregister(this.#where);
       this.dropHandle();
     }
     return Promise.resolve();
@@ -125,7 +160,7 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
   }
 
   protected gone(): ProxyDisposedError {
-    return new ProxyDisposedError(`this proxy of ${titleOf(this.#where)} has been disposed of`);
+    return new ProxyDisposedError(`this proxy of ${titleOf(this.#where)} has been disposed of${this.#site}`);
   }
 }
 
@@ -174,10 +209,10 @@ function takeHold(where: ObjectHandle, options: HoldOptions | undefined): Promis
     checkTimeout(options?.timeout);
     checkTimeout(options?.holdTimeout, 'holdTimeout');
     options?.signal?.throwIfAborted();
-    connection.checkHandle(handle);
-    const alias = connection.newHandle();
+    connection.handles.check(handle);
+    const alias = connection.handles.next();
     const adopted = (): void => {
-      connection.adopt(alias, { typeId: '', name: undefined, options: [], track: trackOf(where) });
+      connection.handles.adopt(alias, { typeId: '', name: undefined, options: [], track: trackOf(where) });
       resolve(alias);
     };
     const pending = new PendingCall(adopted, reject);

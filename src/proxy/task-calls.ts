@@ -1,8 +1,8 @@
 /** Calls on a task queue, shared by everything that speaks for one of its tasks. */
 import { UnknownTaskError } from '../errors.ts';
-import { decode } from '../protocol/codec.ts';
+import { type CodecContext, decode } from '../protocol/codec.ts';
 import { methods, ToManager } from '../protocol/messages.ts';
-import type { Item } from '../protocol/wire.ts';
+import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
 import type { TaskRecord } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Connection } from './connection.ts';
@@ -17,6 +17,7 @@ export class TaskCalls {
   /** The queue's name. */
   readonly queue: string;
   readonly #later: (() => TaskCalls) | undefined;
+  #unopened: Unopened | undefined;
   #ended: Error | undefined;
 
   /** `later`: by what calls are made once the handle has been given up. */
@@ -28,7 +29,9 @@ export class TaskCalls {
   }
 
   get handle(): number {
-    return this.#later === undefined || this.connection.isOpen(this.#handle) ? this.#handle : this.#later().handle;
+    return this.#later === undefined || this.connection.handles.isOpen(this.#handle)
+      ? this.#handle
+      : this.#later().handle;
   }
 
   /** No more calls by these: `reason` is why. */
@@ -43,6 +46,11 @@ export class TaskCalls {
 
   unpack(item: Item): unknown {
     return decode(item, this.connection.codec);
+  }
+
+  /** For values that nobody may ever ask for. */
+  get unopened(): Unopened {
+    return (this.#unopened ??= new Unopened(this.connection));
   }
 
   async record(id: string): Promise<TaskRecord> {
@@ -64,7 +72,7 @@ export class TaskCalls {
     const { connection } = this;
     let id = 0;
     const done = new Promise<Item>((resolve, reject) => {
-      connection.checkHandle(this.handle);
+      connection.handles.check(this.handle);
       id = connection.begin(new Following(resolve, reject, report));
       const start = connection.link.begin(ToManager.CALL);
       const { writer } = connection.link;
@@ -77,6 +85,25 @@ export class TaskCalls {
     // Whoever follows may leave before the end: its failure is then nobody's.
     done.catch(() => {});
     return { done, stop: () => connection.cancel(id) };
+  }
+}
+
+/** Reads values without opening the objects that they name, and remembers whether there were any. */
+export class Unopened implements CodecContext {
+  named = false;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  proxy(ref: ProxyRef): unknown {
+    this.named = true;
+    return ref;
+  }
+
+  job(ref: JobRefInfo): unknown {
+    return this.#connection.codec.job?.(ref);
   }
 }
 

@@ -1,6 +1,6 @@
 import { DuplicateTaskError } from '../errors.ts';
 import { jobRef, type JobRefTarget } from '../job-ref.ts';
-import { decodeFrom, sameValue } from '../protocol/codec.ts';
+import { type CodecContext, decodeFrom, sameValue } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { Outcome } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
@@ -60,8 +60,24 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     );
   }
 
-  /** For the parts of this library: the outcome has come. */
-  settle(settled: Settled): void {
+  /**
+   * For the parts of this library: the outcome has come. Objects that it names are opened only for somebody who waits;
+   * otherwise it is asked for again, should anybody want it.
+   */
+  came(succeeded: boolean, reader: Reader): void {
+    const { connection } = this.#calls;
+    if (this.#waiters !== undefined && this.#waiters.size > 0) {
+      this.#settle(readOutcome(connection.codec, succeeded, reader));
+      return;
+    }
+    const { unopened } = this.#calls;
+    const settled = readOutcome(unopened, succeeded, reader);
+    if (!unopened.named) return this.#settle(settled);
+    unopened.named = false;
+    this.#coming = false;
+  }
+
+  #settle(settled: Settled): void {
     this.#settled = settled;
     const waiters = this.#waiters;
     this.#waiters = undefined;
@@ -105,7 +121,7 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     asking.done.then(
       (answer) => {
         const [outcome, value] = answer as readonly [Item, Item];
-        this.settle(
+        this.#settle(
           outcome === Outcome.succeeded
             ? { ok: true, output: this.#calls.unpack(value) }
             : { ok: false, error: errorFrom(value, this.#calls.connection.codec) },
@@ -164,7 +180,7 @@ export class PendingPut extends Pending {
   }
 
   override outcome(succeeded: boolean, reader: Reader): boolean {
-    this.#handle?.settle(readOutcome(this.#calls, succeeded, reader));
+    this.#handle?.came(succeeded, reader);
     return true;
   }
 
@@ -219,8 +235,7 @@ export class PendingRun extends Pending {
   }
 }
 
-function readOutcome(calls: TaskCalls, succeeded: boolean, reader: Reader): Settled {
-  const { codec } = calls.connection;
+function readOutcome(codec: CodecContext, succeeded: boolean, reader: Reader): Settled {
   if (!succeeded) return { ok: false, error: errorFrom(reader.item(), codec) };
   try {
     return { ok: true, output: decodeFrom(reader, codec) };

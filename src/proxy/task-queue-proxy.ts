@@ -47,7 +47,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     this.#lasting = new TaskCalls(connection, handle, name ?? '', () => helper.callsOf(name ?? ''));
     this.#taker = source ?? new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
-    if (source === undefined) connection.listen(handle, this.#taker);
+    if (source === undefined) connection.handles.listen(handle, this.#taker);
   }
 
   /**
@@ -164,7 +164,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): number {
     const { connection, handle } = this.where;
     const extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
-    connection.checkHandle(handle);
+    connection.handles.check(handle);
     const index = connection.nameIndex(name);
     const id = connection.begin(pending);
     connection.link.beginEntry(ToManager.PUT, handle);

@@ -247,7 +247,7 @@ export class TaskTaker {
 
   #ask(through: number, nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
     return new Promise((resolve, reject) => {
-      this.connection.checkHandle(through);
+      this.connection.handles.check(through);
       let id = 0;
       const ask = (): void => {
         id = this.connection.begin(new PendingTake(answered, failed));

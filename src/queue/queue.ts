@@ -18,6 +18,10 @@ export interface Decisions {
   ready(): void;
   /** The lease of a started or un-started task was taken away. */
   revoked(task: Task, lease: number, holder: Holder, failure: Failure): void;
+  /** An input that is more than a string is not kept any more. */
+  discarded(input: object): void;
+  /** The record is not kept any more. Told only of tasks with an input or output that is more than a string, or a failure. */
+  forgotten(task: Task): void;
 }
 
 export interface QueueLimits {
@@ -69,6 +73,9 @@ export class TaskQueue {
     this.#decide = decide;
     this.records = new Records(limits.keepRecords, (task) => {
       this.#counts[task.state] = this.count(task.state) - 1;
+      if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
+        decide.forgotten(task);
+      }
     });
   }
 
@@ -163,7 +170,7 @@ export class TaskQueue {
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     task.output = output;
     task.bytesOut = bytesOut;
-    dropInput(task);
+    this.#dropInput(task);
     this.#settle(task, State.succeeded, now);
     if (task.dependents !== undefined) this.#release(task, now);
     return 'done';
@@ -322,8 +329,8 @@ export class TaskQueue {
 
   /** The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain. */
   #end(task: Task, state: State, now: number): void {
+    this.#dropInput(task);
     this.#settle(task, state, now);
-    dropInput(task);
     const list = [task];
     for (let at = 0; at < list.length; at++) {
       const failed = list[at] as Task;
@@ -350,8 +357,16 @@ export class TaskQueue {
     };
     task.waiting = 0;
     this.#bytes -= task.bytesIn;
-    dropInput(task);
+    this.#dropInput(task);
     this.#settle(task, State.skipped, now);
+  }
+
+  /** The input of a task with a chosen id stays with its record: putting the id again compares it. */
+  #dropInput(task: Task): void {
+    if (task.id !== undefined) return;
+    const { input } = task;
+    task.input = undefined;
+    if (typeof input === 'object' && input !== null) this.#decide.discarded(input);
   }
 
   #release(task: Task, now: number): void {
@@ -373,11 +388,6 @@ const endings: Readonly<Partial<Record<State, string>>> = {
   [State.cancelled]: 'was cancelled',
   [State.expired]: 'expired',
 };
-
-/** The input of a task with a chosen id stays with its record: putting the id again compares it. */
-function dropInput(task: Task): void {
-  if (task.id === undefined) task.input = undefined;
-}
 
 function changed(at: number, from: State, to: State, why: string): Change {
   return { at, from, to, why };

@@ -103,6 +103,20 @@ class Keeper {
   }
 }
 
+/** Keeps whatever it is given. */
+class Box {
+  #content;
+  constructor(content) {
+    this.#content = content;
+  }
+  put(content) {
+    this.#content = content;
+  }
+  look() {
+    return this.#content;
+  }
+}
+
 /** Opens what Slow.stay() waits at; a type of its own, because a Slow that stays is busy. */
 export class Gatekeeper {
   waiting(name) {
@@ -125,6 +139,7 @@ export default function register(manager) {
   manager.register('Slow', Slow);
   manager.register('Gatekeeper', Gatekeeper);
   manager.register('Keeper', Keeper, { returnsProxy: ['inner', 'self'] });
+  manager.register('Box', Box);
   manager.register('Broken', () => 5);
   manager.register('Refusing', () => {
     throw new RangeError('not today');

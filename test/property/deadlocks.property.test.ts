@@ -245,7 +245,7 @@ class Schedule {
 
 test(`L8 ${SCHEDULES} random schedules: every deadlock is told, and nothing else`, { timeout: 1_800_000 }, () => {
   const random = new Random('deadlocks');
-  const manager = new ManagerCore({ newMutex, maxObjects: 1000, tasks: {} as never });
+  const manager = new ManagerCore({ newMutex, maxObjects: 1000, tasks: {} as never, pendingBytes: 1e9 });
   let rejected = 0;
   for (let n = 0; n < SCHEDULES; n++) {
     const schedule = new Schedule(random, manager);

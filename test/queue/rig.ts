@@ -36,6 +36,8 @@ export class QueueRig {
       settled: (task) => void this.settled.push(task),
       moved: (task) => void this.moved.push(`${task.key} ${task.state}`),
       ready: () => void this.wakes++,
+      discarded: () => {},
+      forgotten: () => {},
       revoked: (task, lease, holder, failure) => void this.revoked.push({ key: task.key, lease, holder, failure }),
     };
     this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords: { count, age } }, nextLease, decisions);

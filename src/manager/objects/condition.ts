@@ -6,6 +6,7 @@ import { NotLockOwnerError, TypeMismatchError } from '../../errors.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
 import { checkOptions, countOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
+import { ObjectRef } from '../references.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
 import { WaitList } from '../wait-list.ts';
 import { attemptEnded } from './grantor.ts';
@@ -23,14 +24,12 @@ export class Condition extends SharedObject {
   readonly #lock: Lock;
   readonly #waiting = new WaitList<Waiting>();
   readonly #byToken = new Map<number, Waiting>();
-  readonly #manager: Made['manager'];
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
     super(made);
-    this.#manager = made.manager;
-    const given = lockOf(made, options);
+    const given = lockOf(options);
     this.#lock = given ?? new Lock(made, new Map(), this);
-    if (given !== undefined) given.references++;
+    if (given !== undefined) this.keepObject(given);
   }
 
   override get grantor(): Lock {
@@ -38,7 +37,7 @@ export class Condition extends SharedObject {
   }
 
   attach(options: ReadonlyMap<string, Item>): void {
-    const given = lockOf({ manager: this.#manager }, options);
+    const given = lockOf(options);
     if (given !== undefined && given !== this.#lock) {
       throw new TypeMismatchError(`${this.title} belongs to another lock than ${given.title}`);
     }
@@ -111,7 +110,6 @@ export class Condition extends SharedObject {
   override dropped(reason: Error): void {
     for (const { call } of [...this.#waiting]) call.fail(reason);
     if (this.#lock.shownBy(this)) this.#lock.dropped(reason);
-    else this.#manager.release(this.#lock);
   }
 
   #goOn(waiting: Waiting, notified: boolean): void {
@@ -124,12 +122,11 @@ export class Condition extends SharedObject {
 }
 
 /** The lock that the options name, if they name one. */
-function lockOf({ manager }: Pick<Made, 'manager'>, options: ReadonlyMap<string, Item>): Lock | undefined {
+function lockOf(options: ReadonlyMap<string, Item>): Lock | undefined {
   checkOptions('a condition', options, ['lock']);
   const given = options.get('lock');
   if (given === undefined) return undefined;
   const [ref] = given instanceof Packed ? given.proxies : [];
-  const lock = ref === undefined ? undefined : manager.objectById(ref.id);
-  if (lock instanceof Lock) return lock;
+  if (ref instanceof ObjectRef && ref.object instanceof Lock) return ref.object;
   throw new TypeError('the lock of a condition must be a proxy of a lock or a re-entrant lock');
 }

@@ -5,15 +5,16 @@
  * looked up on an object.
  */
 import { UnknownMethodError } from '../../errors.ts';
-import { decode, encode } from '../../protocol/codec.ts';
+import { type CodecContext, decode, encode } from '../../protocol/codec.ts';
 import { WireError } from '../../protocol/errors.ts';
 import { methods as protocolMethods } from '../../protocol/messages.ts';
 import { encodeShortened, encodeThrown } from '../../protocol/thrown.ts';
-import { type Item, Packed, type ProxyRef } from '../../protocol/wire.ts';
+import { type Item, Packed } from '../../protocol/wire.ts';
 import { isPromise } from '../../waiting.ts';
 import { listOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
+import { ObjectRef } from '../references.ts';
 import type { Registered } from '../registry.ts';
 import type { Session } from '../session.ts';
 import { type Made, type Method, type ObjectType, SharedObject } from '../shared-object.ts';
@@ -53,11 +54,12 @@ export function customType(typeId: string, factory: CustomFactory, options: Regi
     type: typeOf(typeId),
     create: (made, given) => {
       const args = given.get('args');
-      const object = construct(factory, args === undefined ? [] : (decode(args) as unknown[]));
+      const shared = new Map<SharedReference, SharedObject>();
+      const object = construct(factory, args === undefined ? [] : (decode(args, referring(shared)) as unknown[]));
       if (typeof object !== 'object' || object === null) {
         throw new TypeError(`the factory of type '${typeId}' must return an object, not ${String(object)}`);
       }
-      return new Custom(made, object, allowed(typeId, object, options), returnsProxy);
+      return new Custom(made, object, allowed(typeId, object, options), returnsProxy, shared);
     },
   };
 }
@@ -83,13 +85,20 @@ class Custom extends SharedObject {
   readonly #returnsProxy: ReadonlySet<string>;
   readonly #manager: ManagerCore;
 
-  constructor(made: Made, object: object, methods: Methods, returnsProxy: ReadonlySet<string>) {
+  constructor(
+    made: Made,
+    object: object,
+    methods: Methods,
+    returnsProxy: ReadonlySet<string>,
+    given: ReadonlyMap<SharedReference, SharedObject>,
+  ) {
     super(made);
     this.#object = object;
     this.#methods = methods;
     this.#returnsProxy = returnsProxy;
     this.#manager = made.manager;
     this.#manager.wrapped.set(object, this);
+    this.#take(given);
   }
 
   /** Arguments count for the maker only. */
@@ -102,7 +111,9 @@ class Custom extends SharedObject {
       const exposed = [...this.#methods.keys()].join(', ');
       throw new UnknownMethodError(`${this.title} exposes no method '${wanted}'; it exposes ${exposed || 'none'}`);
     }
-    const values = listOf(args, 'args').map((arg) => decode(arg));
+    const given = new Map<SharedReference, SharedObject>();
+    const values = listOf(args, 'args').map((arg) => decode(arg, referring(given)));
+    this.#take(given);
     let result: unknown;
     try {
       result = method.apply(this.#object, values);
@@ -121,20 +132,28 @@ class Custom extends SharedObject {
   #answer(wanted: string, result: unknown, session: Session): Answer {
     if (this.#returnsProxy.has(wanted))
       return result === undefined || result === null ? result : this.#proxyOf(result, session);
-    return encode(result, {}, `result of ${wanted}()`);
+    return encode(result, references, `result of ${wanted}()`);
   }
 
   /** The public data of the object. */
   snapshot(): Answer {
     return encode(
       Object.fromEntries(Object.entries(this.#object).filter(([, value]) => typeof value !== 'function')),
-      {},
+      references,
       'snapshot',
     );
   }
 
   override dropped(): void {
     this.#manager.wrapped.delete(this.#object);
+  }
+
+  /** What the object was given of other objects, it keeps until it has let go of the reference: the engine tells. */
+  #take(given: ReadonlyMap<SharedReference, SharedObject>): void {
+    for (const [reference, object] of given) {
+      this.keepObject(object);
+      unused.register(reference, () => this.letGoOfObject(object));
+    }
   }
 
   #proxyOf(value: unknown, session: Session): Packed {
@@ -144,25 +163,58 @@ class Custom extends SharedObject {
       );
     }
     const typeId = `${this.type.typeId}.${value.constructor?.name ?? 'object'}`;
-    const { id, type, name } = this.#manager.wrap(
+    const object = this.#manager.wrap(
       value,
       (id) => {
         const made = { id, type: typeOf(typeId), name: undefined, manager: this.#manager };
-        return new Custom(made, value, allowed(typeId, value, {}), new Set());
+        return new Custom(made, value, allowed(typeId, value, {}), new Set(), new Map());
       },
       session,
     );
-    const ref: ProxyRef = { id, local: false, typeId: type.typeId, name };
-    return encode(new Reference(), { proxyRef: (seen) => (seen instanceof Reference ? ref : undefined) }) as Packed;
+    return encode(new SharedReference(object), references) as Packed;
   }
 }
 
 function thrown(error: unknown): WireError {
-  return new WireError(encodeThrown(error), (tooLarge) => encodeShortened(error, tooLarge));
+  return new WireError(encodeThrown(error, references), (tooLarge) => encodeShortened(error, tooLarge));
 }
 
-/** Stands for a returned object in what is sent, whatever that object is: of it, only a proxy goes. */
-class Reference {}
+/**
+ * Stands for a shared object where user code runs in the manager: in the place of a proxy among a method's arguments.
+ * It can be kept and returned, and is a proxy again where it arrives.
+ */
+class SharedReference {
+  readonly typeId: string;
+  readonly name: string | undefined;
+  readonly #ref: ObjectRef;
+
+  constructor(object: SharedObject) {
+    this.typeId = object.type.typeId;
+    this.name = object.name;
+    this.#ref = new ObjectRef(object);
+  }
+
+  static refOf(value: object): ObjectRef | undefined {
+    return value instanceof SharedReference ? value.#ref : undefined;
+  }
+}
+
+const references: CodecContext = { proxyRef: SharedReference.refOf };
+
+/** Collects what is made, and of which objects. */
+function referring(given: Map<SharedReference, SharedObject>): CodecContext {
+  return {
+    proxy: (ref) => {
+      if (!(ref instanceof ObjectRef)) return ref;
+      const reference = new SharedReference(ref.object);
+      given.set(reference, ref.object);
+      return reference;
+    },
+  };
+}
+
+/** References that the engine has found unused. */
+const unused = new FinalizationRegistry<() => void>((forget) => forget());
 
 function construct(factory: CustomFactory, args: readonly unknown[]): unknown {
   return isClass(factory)

@@ -22,7 +22,7 @@ export class Dict extends SharedObject {
   }
 
   set(_call: Call, [key, value]: readonly Item[]): Answer {
-    this.#entries.set(keyOf(key), value);
+    this.#put(keyOf(key), value);
   }
 
   has(_call: Call, [key]: readonly Item[]): Answer {
@@ -30,10 +30,13 @@ export class Dict extends SharedObject {
   }
 
   delete(_call: Call, [key]: readonly Item[]): Answer {
-    return this.#entries.delete(keyOf(key));
+    const at = keyOf(key);
+    if (this.keepsObjects) this.letGo(this.#entries.get(at));
+    return this.#entries.delete(at);
   }
 
   clear(): Answer {
+    this.letGoOfAll();
     this.#entries.clear();
   }
 
@@ -67,12 +70,12 @@ export class Dict extends SharedObject {
       const [key, value] = listOf(entry, 'an entry');
       return [keyOf(key), value] as const;
     });
-    for (const [key, value] of pairs) this.#entries.set(key, value);
+    for (const [key, value] of pairs) this.#put(key, value);
   }
 
   getOrInsert(_call: Call, [key, value]: readonly Item[]): Answer {
     const at = keyOf(key);
-    if (!this.#entries.has(at)) this.#entries.set(at, value);
+    if (!this.#entries.has(at)) this.#put(at, value);
     return this.#entries.get(at);
   }
 
@@ -89,15 +92,22 @@ export class Dict extends SharedObject {
     const at = keyOf(key);
     const current = this.#entries.get(at);
     if (!same(current, expected)) return differs(current, expected);
-    this.#entries.set(at, next);
+    this.#put(at, next);
     return true;
   }
 
   pop(_call: Call, [key]: readonly Item[]): Answer {
     const at = keyOf(key);
     const value = this.#entries.get(at);
+    this.letGo(value);
     this.#entries.delete(at);
     return value;
+  }
+
+  #put(key: Scalar, value: Item): void {
+    this.keep(value);
+    if (this.keepsObjects) this.letGo(this.#entries.get(key));
+    this.#entries.set(key, value);
   }
 }
 

@@ -24,18 +24,20 @@ export class List extends SharedObject {
   }
 
   push(_call: Call, [value]: readonly Item[]): Answer {
+    this.keep(value);
     return this.#values.push(value);
   }
 
   pop(): Answer {
-    return this.#values.pop();
+    return this.#taken(this.#values.pop());
   }
 
   shift(): Answer {
-    return this.#values.shift();
+    return this.#taken(this.#values.shift());
   }
 
   unshift(_call: Call, [value]: readonly Item[]): Answer {
+    this.keep(value);
     return this.#values.unshift(value);
   }
 
@@ -56,6 +58,8 @@ export class List extends SharedObject {
       this.#values.splice(at, 0, ...part);
       at += part.length;
     }
+    this.keep(values);
+    this.letGo(removed);
     return removed;
   }
 
@@ -64,6 +68,7 @@ export class List extends SharedObject {
   }
 
   clear(): Answer {
+    this.letGoOfAll();
     this.#values.length = 0;
   }
 
@@ -79,6 +84,11 @@ export class List extends SharedObject {
 
   snapshot(): Answer {
     return [...this.#values];
+  }
+
+  #taken(value: Item): Item {
+    this.letGo(value);
+    return value;
   }
 }
 

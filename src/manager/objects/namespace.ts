@@ -21,11 +21,16 @@ export class Namespace extends SharedObject {
   }
 
   set(_call: Call, [name, value]: readonly Item[]): Answer {
-    this.#values.set(textOf(name, 'a property'), value);
+    const at = textOf(name, 'a property');
+    this.keep(value);
+    if (this.keepsObjects) this.letGo(this.#values.get(at));
+    this.#values.set(at, value);
   }
 
   delete(_call: Call, [name]: readonly Item[]): Answer {
-    return this.#values.delete(textOf(name, 'a property'));
+    const at = textOf(name, 'a property');
+    if (this.keepsObjects) this.letGo(this.#values.get(at));
+    return this.#values.delete(at);
   }
 
   /** [name, value] of all. */

@@ -178,7 +178,10 @@ export class Queue extends SharedObject {
 
   /** What was given to a getter that had left: it goes to the next one. */
   giveBack(_call: Call, [values]: readonly Item[]): Answer {
-    for (const value of [...listOf(values, 'values')].reverse()) this.#items.putBack(value);
+    for (const value of [...listOf(values, 'values')].reverse()) {
+      this.keep(value);
+      this.#items.putBack(value);
+    }
     this.served();
   }
 
@@ -218,6 +221,7 @@ export class Queue extends SharedObject {
     this.#shutdown = true;
     if (immediate === true) {
       this.#unfinished = Math.max(0, this.#unfinished - this.#items.size);
+      this.letGoOfAll();
       this.#items.clear();
       this.#checkJoined();
     }
@@ -302,11 +306,16 @@ export class Queue extends SharedObject {
   }
 
   #next(): Item {
-    return this.#items.next()?.value;
+    const value = this.#items.next()?.value;
+    this.letGo(value);
+    return value;
   }
 
   #add(values: readonly Item[], priority: number): void {
-    for (const value of values) this.#items.push({ value, priority, number: this.#numbers++ });
+    for (const value of values) {
+      this.keep(value);
+      this.#items.push({ value, priority, number: this.#numbers++ });
+    }
     this.#unfinished += values.length;
   }
 

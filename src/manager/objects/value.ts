@@ -11,6 +11,7 @@ export class Value extends SharedObject {
     super(made);
     this.attach(options);
     this.#value = options.get('initial');
+    this.keep(this.#value);
   }
 
   /** `initial` counts for the maker only. */
@@ -27,12 +28,18 @@ export class Value extends SharedObject {
   }
 
   set(_call: Call, [value]: readonly Item[]): Answer {
-    this.#value = value;
+    this.#replace(value);
   }
 
   compareAndSet(_call: Call, [expected, next]: readonly Item[]): Answer {
     if (!same(this.#value, expected)) return differs(this.#value, expected);
-    this.#value = next;
+    this.#replace(next);
     return true;
+  }
+
+  #replace(value: Item): void {
+    this.keep(value);
+    this.letGo(this.#value);
+    this.#value = value;
   }
 }

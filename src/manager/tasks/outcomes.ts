@@ -1,7 +1,7 @@
 /** Who hears of a task's end: whoever put it, without asking; whoever asks; and whoever follows its progress. */
 import { FrameTooLargeError } from '../../errors.ts';
 import { Outcome, ToClient } from '../../protocol/messages.ts';
-import type { Item } from '../../protocol/wire.ts';
+import { type Item, Packed } from '../../protocol/wire.ts';
 import type { Records } from '../../queue/records.ts';
 import { type Failure, State, type Task } from '../../queue/task.ts';
 import type { Call } from '../call.ts';
@@ -102,9 +102,12 @@ export class Outcomes {
     writer.data.setUint32(at, call, true);
     writer.data.setUint8(at + 4, succeeded ? Outcome.succeeded : Outcome.failed);
     if (succeeded) {
+      if (task.output instanceof Packed) session.lendNamed(task.output);
       writePayload(writer, task.output);
     } else {
-      writer.item(failureItem(task.failure as Failure));
+      const failure = failureItem(task.failure as Failure);
+      session.lendNamed(failure);
+      writer.item(failure);
     }
     link.endEntry();
   }

@@ -1,6 +1,6 @@
 /** Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, or packed where they name proxies or jobs. */
-import { type FrameTooLargeError, ProtocolError } from '../../errors.ts';
-import { errorItem } from '../../protocol/errors.ts';
+import { DuplicateTaskError, type FrameTooLargeError, ProtocolError } from '../../errors.ts';
+import { errorItem, WireError } from '../../protocol/errors.ts';
 import { Outcome } from '../../protocol/messages.ts';
 import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
 import { type Failure, State, type Task } from '../../queue/task.ts';
@@ -42,10 +42,25 @@ export function payloadFrom(item: Item): { input: unknown; bytesIn: number } {
   return { input: new Reader(bytes).rest(), bytesIn: bytes.length };
 }
 
-export function sameInput(a: unknown, b: unknown): boolean {
+/** A task that was put by an id that is there must be the same one. */
+export function checkSame(task: Task, name: string, input: unknown, title: string): void {
+  const exists = `task '${task.key}' exists in ${title}`;
+  if (task.name !== name) throw new DuplicateTaskError(`${exists} with the name '${task.name}', not '${name}'`);
+  if (sameInput(task.input, input)) return;
+  // Bytes differ, but its keys may only stand in another order: the caller decodes, and decides.
+  const existing = ['existing', payloadItem(task.input)];
+  throw new WireError(errorItem('QM_DUPLICATE_TASK', `${exists} with another input`, existing));
+}
+
+function sameInput(a: unknown, b: unknown): boolean {
   if (typeof a === 'string' || typeof b === 'string') return a === b;
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;
   return a instanceof Packed && b instanceof Packed && same(a, b);
+}
+
+/** What of a task's failure names objects, if anything does: for one that was skipped, the failure that it comes from. */
+export function causeOf({ failure }: Task): Item {
+  return (failure?.ancestor ?? failure)?.cause as Item;
 }
 
 export function failureItem(failure: Failure): Item {

@@ -3,9 +3,11 @@
  * is how many leased tasks it wants to have lying ready so that the next one is there when one ends.
  */
 import { LeaseLostError } from '../../errors.ts';
+import { errorItem } from '../../protocol/errors.ts';
 import { ToClient } from '../../protocol/messages.ts';
-import type { Holder, Task } from '../../queue/task.ts';
+import type { Failure, Holder, Task } from '../../queue/task.ts';
 import type { Session } from '../session.ts';
+import { failureItem } from './payload.ts';
 
 /** The worker as records show it: kept by every task that it held. */
 export interface WorkerInfo {
@@ -87,6 +89,19 @@ export class Taker implements Holder {
     const start = link.begin(ToClient.TAKEN);
     link.writer.u32(call);
     link.writer.u16(count);
+    link.end(start);
+  }
+
+  /** Its lease on a task was taken away. */
+  lost(lease: number, failure: Failure): void {
+    const { session, handle } = this;
+    if (session.ended) return;
+    const wasCancelled = failure.code === 'QM_TASK_CANCELLED';
+    const { link } = session;
+    const start = link.begin(ToClient.LOST);
+    link.writer.u32(handle);
+    link.writer.u48(lease);
+    link.writer.item(wasCancelled ? failureItem(failure) : errorItem('QM_LEASE_LOST', failure.message));
     link.end(start);
   }
 

@@ -3,10 +3,9 @@
  * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
  * whoever takes.
  */
-import { DeadlockError, DuplicateTaskError, ProtocolError, QueueFullError, UnknownTaskError } from '../../errors.ts';
+import { DeadlockError, ProtocolError, QueueFullError, UnknownTaskError } from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
-import { errorItem, WireError } from '../../protocol/errors.ts';
-import { FailFlags, PayloadFlags, PutFlags, ToClient } from '../../protocol/messages.ts';
+import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
 import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
@@ -20,7 +19,7 @@ import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { cancelled, failureItem, outcomeItem, payloadFrom, payloadItem, readWithRefs, sameInput } from './payload.ts';
+import { cancelled, causeOf, checkSame, outcomeItem, payloadFrom, readWithRefs } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
 import { filterFrom, recordOf, recordsOf } from './record.ts';
 import { Runs } from './runs.ts';
@@ -87,9 +86,8 @@ export class Tasks extends SharedObject implements Decisions {
         this.#put({ session, call, name, input, bytesIn, flags, options }, held);
       }
     } else {
-      this.inTurn(new Call(session, call, false), () =>
-        this.#put({ session, call, name, input, bytesIn, flags, options }, false),
-      );
+      const put = { session, call, name, input, bytesIn, flags, options };
+      this.inTurn(new Call(session, call, false), () => this.#put(put, false), input);
     }
   }
 
@@ -98,7 +96,9 @@ export class Tasks extends SharedObject implements Decisions {
     const jobs = readGraphJobs(session.adopt(reader.item()));
     const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
       const { input, bytesIn } = payloadFrom(job.input);
-      return this.#specOf(job.name, input, bytesIn, { ...job.options, after });
+      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after });
+      if (input instanceof Packed) this.keep(input);
+      return spec;
     };
     const submit = (): void => {
       try {
@@ -108,8 +108,9 @@ export class Tasks extends SharedObject implements Decisions {
         session.failed(call, error);
       }
     };
+    const inputs = jobs.map(({ input }) => input);
     if (held || (this.holder === undefined && this.gate.free)) submit();
-    else this.inTurn(new Call(session, call, false), submit);
+    else this.inTurn(new Call(session, call, false), submit, inputs);
   }
 
   // --- frames of takers ---
@@ -292,6 +293,9 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   settled(task: Task): void {
+    // The record has them until it is forgotten.
+    if (task.output instanceof Packed) this.keep(task.output);
+    else if (task.failure !== undefined) this.keep(causeOf(task));
     if (task.run !== undefined) this.#runs.changed(task);
     this.#outcomes.settled(task);
     if (this.#putters.size > 0) this.ready();
@@ -302,15 +306,15 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   revoked(_task: Task, lease: number, holder: Holder, failure: Failure): void {
-    const { session, handle } = holder as Taker;
-    if (session.ended) return;
-    const wasCancelled = failure.code === 'QM_TASK_CANCELLED';
-    const { link } = session;
-    const start = link.begin(ToClient.LOST);
-    link.writer.u32(handle);
-    link.writer.u48(lease);
-    link.writer.item(wasCancelled ? failureItem(failure) : errorItem('QM_LEASE_LOST', failure.message));
-    link.end(start);
+    (holder as Taker).lost(lease, failure);
+  }
+
+  discarded(input: object): void {
+    if (input instanceof Packed) this.letGo(input);
+  }
+
+  forgotten(task: Task): void {
+    for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
   }
 
   // --- putting ---
@@ -341,6 +345,7 @@ export class Tasks extends SharedObject implements Decisions {
         throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
       } else {
         const waiting = new Call(session, call, false);
+        if (put.input instanceof Packed) waiting.keep(put.input);
         const leave = this.#putters.add({ call: waiting, put });
         waiting.park(() => {
           if (leave()) this.#admit();
@@ -352,7 +357,9 @@ export class Tasks extends SharedObject implements Decisions {
   }
 
   #accept({ session, call, name, input, bytesIn, flags, options }: PutSpec): void {
-    const task = this.#queue.put(this.#specOf(name, input, bytesIn, options), this.#now(), session, call);
+    const spec = this.#specOf(name, input, bytesIn, options);
+    if (input instanceof Packed) this.keep(input);
+    const task = this.#queue.put(spec, this.#now(), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }
 
@@ -376,13 +383,7 @@ export class Tasks extends SharedObject implements Decisions {
   #repeated({ session, call, name, input, flags }: PutSpec, id: string): boolean {
     const task = this.#lookUp(id);
     if (task === undefined) return false;
-    const exists = `task '${id}' exists in ${this.title}`;
-    if (task.name !== name) throw new DuplicateTaskError(`${exists} with the name '${task.name}', not '${name}'`);
-    if (!sameInput(task.input, input)) {
-      // Bytes differ, but its keys may only stand in another order: the caller decodes, and decides.
-      const existing = ['existing', payloadItem(task.input)];
-      throw new WireError(errorItem('QM_DUPLICATE_TASK', `${exists} with another input`, existing));
-    }
+    checkSame(task, name, input, this.title);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
     let leave = (): void => {};
     leave = this.#outcomes.watch(task, (ended) => {
