@@ -3,6 +3,7 @@ import { ProtocolError } from '../errors.ts';
 import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Gate } from './gate.ts';
+import type { Hold } from './hold.ts';
 import type { Session } from './session.ts';
 
 /** What a method returns that will answer later. */
@@ -16,6 +17,8 @@ export class Call {
   readonly held: boolean;
   /** Of a write that counts only while a grant is held: throws once it is not. */
   guard: (() => void) | undefined = undefined;
+  /** Of a call that may go on after its first access: the hold that it came through. */
+  hold: Hold | undefined = undefined;
   #cancel: (() => void) | undefined;
   #over = false;
 

@@ -30,6 +30,10 @@ export class Hold {
     if (timeout > 0) this.#timer = setTimeout(() => this.end(), Math.min(timeout, 0x7fff_ffff));
   }
 
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** Throws where the hold has ended. */
   check(): void {
     if (!this.#over) return;

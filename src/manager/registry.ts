@@ -11,6 +11,7 @@ import { Lock } from './objects/lock.ts';
 import { Namespace } from './objects/namespace.ts';
 import { Queue } from './objects/queue.ts';
 import { SharedSet } from './objects/set.ts';
+import { Topic } from './objects/topic.ts';
 import { Value } from './objects/value.ts';
 import type { Made, Method, ObjectType, SharedObject } from './shared-object.ts';
 import { Tasks } from './tasks/tasks.ts';
@@ -32,19 +33,20 @@ export class Registry {
   readonly #types = new Map<string, Registered>();
 
   constructor() {
-    this.register('dict', Dict);
+    this.register('dict', Dict, ['watch']);
     this.register('queue', Queue);
     this.register('lock', Lock, ['release', 'locked', 'owner']);
     // To the manager a grant is a grant: who takes it again holds it already, and does not ask.
     this.register('rlock', Lock, ['release', 'locked', 'owner']);
     this.register('counter', Counter);
-    this.register('value', Value);
+    this.register('value', Value, ['watch']);
     this.register('list', List);
     this.register('set', SharedSet);
     this.register('namespace', Namespace);
     this.register('event', SharedEvent);
     this.register('barrier', Barrier);
     this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
+    this.register('topic', Topic, ['subscribe']);
   }
 
   /** `ungated`: methods that enter while somebody holds the object. */

@@ -13,6 +13,7 @@ import type { Link } from '../transport/link.ts';
 import { type Answer, answerFree, answerLater, answerNow, Call } from './call.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
+import { Feeds } from './feed.ts';
 import { Hold } from './hold.ts';
 import { Lock } from './objects/lock.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -48,6 +49,7 @@ export class Session {
   readonly peer: Peer;
   readonly handles = new Map<number, Handle>();
   readonly parked = new Map<number, Call>();
+  readonly feeds = new Feeds();
   /** By the handle of their queue. */
   readonly takers = new Map<number, Taker>();
   /** What else ends with the session: guards. */
@@ -133,6 +135,8 @@ export class Session {
         return this.#hold(reader);
       case ToManager.BEAT:
         return;
+      case ToManager.READ:
+        return this.feeds.read(reader.u32(), reader.u32());
       default:
         throw new ProtocolError(`a frame of unknown kind ${kind}`);
     }
@@ -338,6 +342,7 @@ export class Session {
     };
     if (object.type.awaits) {
       const gate = hold?.gate ?? object.gate;
+      call.hold = hold;
       if (gate.free) return answerFree(call, invoke, gate);
       call.park(() => {});
       void gate.acquire().then((release) => answerLater(call, invoke).finally(release));

@@ -22,6 +22,10 @@ export const HANDSHAKE_DEADLINE = 5_000;
 export const PARTIAL_FRAME_DEADLINE = 30_000;
 /** Default of `limits.frameBytes`. */
 export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
+/** Values of a feed that may be on their way to its reader, or wait there to be read. */
+export const FEED_WINDOW = 64;
+/** Bytes of theirs from which on no more is sent. */
+export const FEED_BYTES = 1024 * 1024;
 
 /**
  * Frames that hold several entries begin with a handle; each entry begins with its size (u32, without itself). What is
@@ -77,6 +81,9 @@ export const ToManager = {
   GIVE_BACK: 30,
   /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
+
+  /** u32 call, u32 count: so many more values of the feed that answers the call have been read */
+  READ: 40,
 } as const;
 
 /** Manager to client. */
@@ -120,6 +127,11 @@ export const ToClient = {
   RECALL: 156,
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
+
+  /** u32 call: what it answers with is a feed. Only for calls that may answer otherwise as well. */
+  FEED: 160,
+  /** u32 call, u32 how many values before it were dropped, rest: the next value of the feed, which ends with DONE or FAILED */
+  ITEM: 161,
 } as const;
 
 /** What a connection is for. */
@@ -190,6 +202,7 @@ export const methods = {
     'compareAndSet',
     'pop',
     'snapshot',
+    'watch',
   ],
   queue: [
     'put',
@@ -210,7 +223,7 @@ export const methods = {
   lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   rlock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   counter: ['get', 'add', 'set', 'snapshot'],
-  value: ['get', 'set', 'compareAndSet', 'snapshot'],
+  value: ['get', 'set', 'compareAndSet', 'snapshot', 'watch'],
   list: ['at', 'push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'length', 'clear', 'indexOf', 'snapshot'],
   set: ['add', 'has', 'delete', 'size', 'clear', 'values', 'snapshot'],
   namespace: ['get', 'set', 'delete', 'all', 'snapshot'],
@@ -231,6 +244,7 @@ export const methods = {
     'closeRun',
   ],
   custom: ['invoke', 'snapshot'],
+  topic: ['publish', 'subscribe', 'snapshot'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type BuiltInType = Exclude<keyof typeof methods, 'manager' | 'custom'>;

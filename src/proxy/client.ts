@@ -23,6 +23,7 @@ import { SetProxy } from './set-proxy.ts';
 import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import { Handle } from './task-handle.ts';
+import { TopicProxy } from './topic-proxy.ts';
 import { ValueProxy } from './value-proxy.ts';
 
 /** How other parts of this library reach a client's connection. */
@@ -137,6 +138,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
     return new QueueProxy<T>(this.#open('queue', name, options));
+  }
+
+  /** A shared topic: what is published there goes to all who subscribe. */
+  topic<T = unknown>(name: string): TopicProxy<T> {
+    return new TopicProxy<T>(this.#open('topic', name));
   }
 
   /** A shared lock. */
@@ -284,6 +290,8 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new BarrierProxy(handle);
     case 'event':
       return new EventProxy(handle);
+    case 'topic':
+      return new TopicProxy(handle);
     default:
       return customProxy(handle);
   }

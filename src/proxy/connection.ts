@@ -16,7 +16,7 @@ import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { Welcome } from './enter.ts';
-import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
+import { Departed, type Pending, PendingCall, readFeed, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 import { ToldNames } from './told-names.ts';
 
@@ -352,6 +352,9 @@ export class Connection extends EventEmitter {
       case ToClient.PROGRESS:
         this.#calls.get(reader.u32())?.report(reader.item());
         return;
+      case ToClient.FEED:
+      case ToClient.ITEM:
+        return readFeed(kind, this.#calls, reader);
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;

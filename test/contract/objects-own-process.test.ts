@@ -3,12 +3,14 @@ import { listContract, namespaceContract, setContract } from './collections.cont
 import { customContract } from './custom.contract.ts';
 import { dictContract } from './dict.contract.ts';
 import { eventContract } from './event.contract.ts';
+import { generatorsContract } from './generators.contract.ts';
 import { holdsContract } from './holds.contract.ts';
 import { lockContract } from './lock.contract.ts';
 import { proxiesContract } from './proxies.contract.ts';
 import { queueContract } from './queue.contract.ts';
 import { rlockContract } from './rlock.contract.ts';
 import { counterContract, valueContract } from './scalars.contract.ts';
+import { topicContract, watchContract } from './watch.contract.ts';
 
 proxiesContract('process');
 dictContract('process');
@@ -23,4 +25,7 @@ namespaceContract('process');
 eventContract('process');
 barrierContract('process');
 customContract('process');
+generatorsContract('process');
 holdsContract('process');
+watchContract('process');
+topicContract('process');

@@ -3,8 +3,10 @@ import type { Item } from '../../protocol/wire.ts';
 import { checkOptions, differs, same } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
+import { Watchers } from '../watchers.ts';
 
 export class Value extends SharedObject {
+  readonly #watchers = new Watchers();
   #value: Item;
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
@@ -26,13 +28,23 @@ export class Value extends SharedObject {
     return this.#value;
   }
 
-  set(_call: Call, [value]: readonly Item[]): Answer {
+  set(call: Call, [value]: readonly Item[]): Answer {
     this.#value = value;
+    this.#watchers.changed(call, undefined, value);
   }
 
-  compareAndSet(_call: Call, [expected, next]: readonly Item[]): Answer {
+  compareAndSet(call: Call, [expected, next]: readonly Item[]): Answer {
     if (!same(this.#value, expected)) return differs(this.#value, expected);
     this.#value = next;
+    this.#watchers.changed(call, undefined, next);
     return true;
+  }
+
+  watch(call: Call): Answer {
+    return this.#watchers.watch(call);
+  }
+
+  override dropped(reason: Error): void {
+    this.#watchers.end(reason);
   }
 }
