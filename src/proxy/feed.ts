@@ -101,7 +101,7 @@ export class Reading<T> implements Feed<T>, AsyncIterator<T, undefined> {
     if (this.#over) {
       const failure = this.#failure;
       this.#failure = undefined;
-      return failure === undefined ? Promise.resolve(END) : rejected(failure.error);
+      return failure === undefined ? Promise.resolve(END) : Promise.reject(failure.error);
     }
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
@@ -189,16 +189,14 @@ export class Reading<T> implements Feed<T>, AsyncIterator<T, undefined> {
     const { codec } = this.#place.connection;
     if (Array.isArray(item)) for (const part of item as readonly Item[]) this.#discard(part);
     if (!(item instanceof Packed)) return;
-    for (const ref of item.proxies) void (codec.proxy?.(ref) as AsyncDisposable)[Symbol.asyncDispose]();
+    for (const ref of item.proxies) {
+      const proxy = codec.proxy?.(ref) as AsyncDisposable | undefined;
+      void proxy?.[Symbol.asyncDispose]();
+    }
   }
 }
 
 const END = { done: true, value: undefined } as const;
-
-/** What anybody may throw, and an abort give as its reason. */
-function rejected(error: unknown): Promise<never> {
-  return Promise.reject(error as Error);
-}
 
 /** The call that a feed answers. It stays until the manager says that it is over, also when its reader has left. */
 export class FeedCall<T> extends Pending {
