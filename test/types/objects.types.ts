@@ -165,4 +165,4 @@ table.rows('1');
 // @ts-expect-error rows are numbers
 is<string[]>(await table.rows(1).toArray());
 // @ts-expect-error no generator
-for await (const row of table.list()) is<number>(row);
+is<AsyncIterable<number>>(table.list());

@@ -66,17 +66,13 @@ describe('D2 with nothing outstanding a process ends by itself', () => {
     await task.complete('output');
     await endsByItself(child);
   });
-});
 
-describe('D2 with a feed', () => {
-  const rig = sharedRig('process');
-
-  test('who waits for its next value stays, and ends when it has it', async () => {
+  test('who waits for the next value of a feed stays, and ends when it has it', async () => {
     const child = start('ends-by-itself.mjs', 'reader-who-waits', rig().connectionFile as string);
     expect(await line(child)).toBe('waiting');
     expect(child.exitCode).toBeNull();
-    await rig().client.dict('ends-waited-for').set('k', 'value');
-    await endsByItself(child);
+    const set = rig().client.dict('ends-waited-for').set('k', 'value');
+    await Promise.all([endsByItself(child), set]);
   });
 });
 
