@@ -38,6 +38,7 @@ export function readCall(session: Session, reader: Reader): void {
   };
   if (object.type.awaits) {
     const gate = hold?.gate ?? object.gate;
+    call.hold = hold;
     if (gate.free) return answerFree(call, invoke, gate);
     if (!mayWait(object, call)) return;
     call.park(() => {});

@@ -4,6 +4,7 @@ import { ToClient } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Gate } from './gate.ts';
 import { eachNamed } from './references.ts';
+import type { Hold } from './hold.ts';
 import type { Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
 import { type Blocker, blocks, breakCycles, type Owner, unblocks } from './wait-for.ts';
@@ -31,6 +32,8 @@ export class Call {
   since = 0;
   /** On which it was made; not known of calls that have frames of their own. */
   object: SharedObject | undefined = undefined;
+  /** Of a call that may go on after its first access: the hold that it came through. */
+  hold: Hold | undefined = undefined;
   #cancel: (() => void) | undefined;
   #answered: (() => void) | undefined;
   #over = false;

@@ -14,6 +14,7 @@ import { Queue } from './objects/queue.ts';
 import { RwLock } from './objects/rw-lock.ts';
 import { Semaphore } from './objects/semaphore.ts';
 import { SharedSet } from './objects/set.ts';
+import { Topic } from './objects/topic.ts';
 import { Value } from './objects/value.ts';
 import type { Made, Method, ObjectType, SharedObject } from './shared-object.ts';
 import { Tasks } from './tasks/tasks.ts';
@@ -35,13 +36,13 @@ export class Registry {
   readonly #types = new Map<string, Registered>();
 
   constructor() {
-    this.register('dict', Dict);
+    this.register('dict', Dict, ['watch']);
     this.register('queue', Queue);
     this.register('lock', Lock);
     // To the manager a grant is a grant: who takes it again holds it already, and does not ask.
     this.register('rlock', Lock);
     this.register('counter', Counter);
-    this.register('value', Value);
+    this.register('value', Value, ['watch']);
     this.register('list', List);
     this.register('set', SharedSet);
     this.register('namespace', Namespace);
@@ -51,6 +52,7 @@ export class Registry {
     this.register('semaphore', Semaphore);
     this.register('condition', Condition);
     this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
+    this.register('topic', Topic, ['subscribe']);
   }
 
   /** `ungated`: methods that enter while somebody holds the object. */

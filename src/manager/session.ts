@@ -16,6 +16,7 @@ import type { Call } from './call.ts';
 import { readCall, readHold } from './call-frames.ts';
 import { Coalesced } from './coalesced.ts';
 import type { ManagerCore } from './core.ts';
+import { Feeds } from './feed.ts';
 import type { Hold } from './hold.ts';
 import { Loans } from './loans.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
@@ -54,6 +55,7 @@ export class Session {
   readonly peer: Peer;
   readonly handles = new Map<number, Handle>();
   readonly parked = new Map<number, Call>();
+  readonly feeds = new Feeds();
   /** By the handle of their queue. */
   readonly takers = new Map<number, Taker>();
   /** What else ends with the session: guards. */
@@ -144,6 +146,8 @@ export class Session {
         return;
       case ToManager.RETURNED:
         return this.#lending.returned();
+      case ToManager.READ:
+        return this.feeds.read(reader.u32(), reader.u32());
       default:
         throw new ProtocolError(`a frame of unknown kind ${kind}`);
     }

@@ -24,6 +24,10 @@ export const PARTIAL_FRAME_DEADLINE = 30_000;
 export const DEFAULT_FRAME_LIMIT = 64 * 1024 * 1024;
 /** Default of `limits.pendingBytes`. */
 export const DEFAULT_PENDING_LIMIT = 8 * 1024 * 1024;
+/** Values of a feed that may be on their way to its reader, or wait there to be read. */
+export const FEED_WINDOW = 64;
+/** Bytes of theirs from which on no more is sent. */
+export const FEED_BYTES = 1024 * 1024;
 
 /**
  * Frames that hold several entries begin with a handle; each entry begins with its size (u32, without itself). What is
@@ -91,6 +95,8 @@ export const ToManager = {
   LONG: 50,
   /** bytes: the next of the long frame that is under way */
   PART: 51,
+  /** u32 call, u32 count: so many more values of the feed that answers the call have been read */
+  READ: 40,
 } as const;
 
 /** Manager to client. */
@@ -141,6 +147,10 @@ export const ToClient = {
   LONG: 170,
   /** bytes: the next of the long frame that is under way */
   PART: 171,
+  /** u32 call: what it answers with is a feed. Only for calls that may answer otherwise as well. */
+  FEED: 160,
+  /** u32 call, u32 how many values before it were dropped, rest: the next value of the feed, which ends with DONE or FAILED */
+  ITEM: 161,
 } as const;
 
 /** What a connection is for. */
@@ -217,6 +227,7 @@ export const methods = {
     'compareAndSet',
     'pop',
     'snapshot',
+    'watch',
   ],
   queue: [
     'put',
@@ -237,7 +248,7 @@ export const methods = {
   lock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   rlock: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'snapshot'],
   counter: ['get', 'add', 'set', 'snapshot'],
-  value: ['get', 'set', 'compareAndSet', 'snapshot'],
+  value: ['get', 'set', 'compareAndSet', 'snapshot', 'watch'],
   list: ['at', 'push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'length', 'clear', 'indexOf', 'snapshot'],
   set: ['add', 'has', 'delete', 'size', 'clear', 'values', 'snapshot'],
   namespace: ['get', 'set', 'delete', 'all', 'snapshot'],
@@ -261,6 +272,7 @@ export const methods = {
   semaphore: ['acquire', 'tryAcquire', 'release', 'available', 'give', 'snapshot'],
   condition: ['acquire', 'tryAcquire', 'release', 'locked', 'owner', 'wait', 'giveUp', 'notify', 'snapshot'],
   custom: ['invoke', 'snapshot'],
+  topic: ['publish', 'subscribe', 'snapshot'],
 } as const satisfies Record<string, readonly string[]>;
 
 export type BuiltInType = Exclude<keyof typeof methods, 'manager' | 'custom'>;

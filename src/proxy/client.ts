@@ -13,6 +13,7 @@ import { CounterProxy } from './counter-proxy.ts';
 import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
 import { DictProxy, type Key } from './dict-proxy.ts';
 import { EventProxy } from './event-proxy.ts';
+import { opened } from './feed.ts';
 import { Helper } from './helper.ts';
 import { Inspector } from './inspector.ts';
 import { ListProxy } from './list-proxy.ts';
@@ -28,6 +29,7 @@ import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handler, Handlers } from './task-context.ts';
 import { Handle } from './task-handle.ts';
+import { TopicProxy } from './topic-proxy.ts';
 import { ValueProxy } from './value-proxy.ts';
 
 /** How other parts of this library reach a client's connection. */
@@ -89,7 +91,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     connection.codec = {
       proxyRef: (value) => this.#refOf(value),
       jobRef: jobRefOf,
-      proxy: (ref) => this.#proxyFrom(ref),
+      proxy: (ref) => opened.get(ref) ?? this.#proxyFrom(ref),
       job: (ref) => new Handle(this.#callsOf(ref.queue), ref.id, false),
     };
     connection.on('reconnected', () => this.emit('reconnected'));
@@ -144,6 +146,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
     return new QueueProxy<T>(this.#open('queue', name, options));
+  }
+
+  /** A shared topic: what is published there goes to all who subscribe. */
+  topic<T = unknown>(name: string): TopicProxy<T> {
+    return new TopicProxy<T>(this.#open('topic', name));
   }
 
   /** A shared lock. */
@@ -317,6 +324,8 @@ function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyB
       return new SemaphoreProxy(handle);
     case 'condition':
       return new ConditionProxy(handle);
+    case 'topic':
+      return new TopicProxy(handle);
     default:
       return customProxy(handle);
   }

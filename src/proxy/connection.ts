@@ -18,7 +18,7 @@ import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { type Body, writeHeld } from './bodies.ts';
 import { Handles, type Opening } from './handles.ts';
 import type { Welcome } from './enter.ts';
-import { Departed, type Pending, PendingCall, type Undo } from './pending.ts';
+import { Departed, type Pending, PendingCall, readFeed, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 import { ToldNames } from './told-names.ts';
 import { sideOfClient } from './tracks.ts';
@@ -319,6 +319,9 @@ export class Connection extends EventEmitter {
         setImmediate(() => this.link === link && this.#down === undefined && this.#send(ToManager.RETURNED));
         return;
       }
+      case ToClient.FEED:
+      case ToClient.ITEM:
+        return readFeed(kind, this.#calls, reader);
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;

@@ -1,7 +1,9 @@
 /** Proxies of types that users register: each method of the object as an async one. */
 import { UnknownMethodError } from '../errors.ts';
 import type { Item } from '../protocol/wire.ts';
+import { Invocation } from './invocation.ts';
 import { HoldableProxy, type HoldOptions, type ObjectHandle, titleOf, where } from './object-proxy.ts';
+import type { Pending } from './pending.ts';
 
 /** What every proxy has, whatever it stands for. */
 export interface ProxyBase extends AsyncDisposable, Disposable {
@@ -17,6 +19,12 @@ export interface ProxyBase extends AsyncDisposable, Disposable {
   withLock<R>(fn: (held: this) => R | Promise<R>, options?: HoldOptions): Promise<R>;
 }
 
+/** What a generator yields, as it is read. Leaving the loop ends the generator; it runs ahead by no more than 64 values. */
+export interface Yields<Y> extends AsyncIterable<Y> {
+  /** All of it, in order; rejects where the generator throws. */
+  toArray(): Promise<Y[]>;
+}
+
 type Hidden = keyof ProxyBase | 'then' | 'constructor' | `_${string}`;
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- any method: each keeps its own parameters
 type AnyArgs = any;
@@ -24,16 +32,23 @@ type Remote<F, AsProxy extends boolean> = F extends (...args: AnyArgs) => Promis
   ? AsProxy extends true
     ? RemoteProxy<F>
     : F
-  : AsProxy extends true
-    ? RemoteProxy<F>
-    : F extends (...args: infer A) => infer R
-      ? (...args: A) => Promise<R>
-      : never;
+  : F extends (...args: infer A) => Generator<infer Y> | AsyncGenerator<infer Y>
+    ? (...args: A) => Yields<AsProxy extends true ? (Y extends object ? ObjectProxy<Y> : Y) : Y>
+    : AsProxy extends true
+      ? RemoteProxy<F>
+      : F extends (...args: infer A) => AsyncIterable<infer Y> | IterableIterator<infer Y>
+        ? (...args: A) => Yields<Y>
+        : F extends (...args: infer A) => infer R
+          ? (...args: A) => Promise<R>
+          : never;
 type RemoteProxy<F> = F extends (...args: infer A) => infer R
   ? (...args: A) => Promise<Awaited<R> extends object ? ObjectProxy<Awaited<R>> : never>
   : never;
 
-/** Every public method of `T` as an async one; those named in `P` return proxies. */
+/**
+ * Every public method of `T` as an async one; those named in `P` return proxies. Generators, and methods that return an
+ * iterator or async iterable, give what they yield: `for await (const row of bank.rows(1))`.
+ */
 export type ObjectProxy<T extends object, P extends keyof T = never> = ProxyBase & {
   readonly [K in Exclude<keyof T, Hidden> as T[K] extends (...args: AnyArgs) => unknown ? K : never]: Remote<
     T[K],
@@ -42,9 +57,17 @@ export type ObjectProxy<T extends object, P extends keyof T = never> = ProxyBase
 };
 
 class CustomProxy extends HoldableProxy {
-  async invoke(method: string, args: readonly unknown[]): Promise<unknown> {
-    const items: Item[] = args.map((arg, at) => this.pack(arg, `args[${at}]`));
-    return this.unpack(await this.call('invoke', [method, items]));
+  invoke(method: string, args: readonly unknown[]): Promise<unknown> {
+    const take = (item: Item): unknown => this.unpack(item);
+    const place = {
+      send: (pending: Pending) => {
+        const items = args.map((arg, at) => this.pack(arg, `args[${at}]`));
+        return this.send('invoke', [method, items], pending);
+      },
+      unpack: take,
+      feed: (call: number) => this.turnsOut(take, call),
+    };
+    return new Invocation(place, method);
   }
 
   /** For messages and templates: a method of that name would be a call. */

@@ -1,6 +1,8 @@
 import { sameValue } from '../protocol/codec.ts';
 import type { Item } from '../protocol/wire.ts';
+import { changeOf, type DictChange } from './change.ts';
 import { compareAndSet } from './compare-and-set.ts';
+import type { Feed, FeedOptions } from './feed.ts';
 import { type GuardOptions, HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 
 /** What a key or a set's member can be. */
@@ -103,6 +105,22 @@ export class DictProxy<K extends Key = string, V = unknown> extends HoldableProx
   /** Takes the value out. */
   async pop(key: K, options?: GuardOptions): Promise<V | undefined> {
     return this.unpack(await this.call('pop', [asKey(key)], undefined, options?.guard)) as V | undefined;
+  }
+
+  /**
+   * The changes from this call on, of one key or of all, in the order in which they were made, until the loop is left,
+   * `signal` aborts, or the proxy is disposed of. For a reader that falls behind, 10,000 changes or 4 MiB are kept (8 MiB
+   * for all feeds of a client); then the oldest are dropped, and the next change says how many it `missed`.
+   *
+   *     for await (const { key, value, version } of dict.watch()) …
+   *
+   * `clear()` is a change for each key. @throws what ends it: ConnectionLostError, ProxyDisposedError, the signal's reason
+   */
+  watch(key?: K, options?: FeedOptions): Feed<DictChange<K, V>> {
+    const args = key === undefined ? [] : [asKey(key)];
+    const take = (item: Item, missed: number): DictChange<K, V> =>
+      changeOf<V>(item, missed, (packed) => this.unpack(packed)) as DictChange<K, V>;
+    return this.feed('watch', args, take, options);
   }
 
   /** The entries as they are now. */

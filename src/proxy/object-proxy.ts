@@ -2,13 +2,14 @@
 import { debuglog } from 'node:util';
 import { ProxyDisposedError } from '../errors.ts';
 import { decode, encode } from '../protocol/codec.ts';
-import { methods, ToManager } from '../protocol/messages.ts';
+import { HOLDING, methods, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import { type Body, heldBy, runInside, writeHeld } from './bodies.ts';
 import type { Connection, Grant } from './connection.ts';
+import { type Feed, FeedCall, type FeedOptions, failedFeed, type FeedPlace, Reading } from './feed.ts';
 import { grantSymbol, type LockGuard } from './lock-guard.ts';
-import { PendingCall, type Undo } from './pending.ts';
+import { type Pending, PendingCall, type Undo } from './pending.ts';
 import { trackOf } from './tracks.ts';
 
 /** How the parts of this library reach what a proxy stands on. */
@@ -72,6 +73,8 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
   #disposed = false;
   /** Where that was; only with NODE_DEBUG=quartermaster. */
   #site = '';
+  /** Feeds that are read through this proxy: they end with it. */
+  #readings: Set<{ stop(reason: unknown): void }> | undefined;
 
   constructor(where: ObjectHandle) {
     this.#where = where;
@@ -104,6 +107,7 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
       this.#disposed = true;
       if (debug.enabled) this.#site = siteOf(new Error().stack);
       lost.unregister(this.#where);
+      for (const reading of [...(this.#readings ?? [])]) reading.stop(this.gone());
       this.dropHandle();
     }
     return Promise.resolve();
@@ -144,6 +148,57 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
     const { connection, handle, typeId } = this.#where;
     const grant = guard === undefined ? undefined : grantOf(guard, connection);
     return connection.call(handle, numberOf(typeId, method), args, wait, grant, undo, heldBy(connection, holding));
+  }
+
+  /** Sends a call that `pending` hears the answers of; returns its number. */
+  protected send(method: string, args: readonly Item[], pending: Pending): number {
+    const { connection, handle, typeId } = this.where;
+    connection.handles.check(handle);
+    const held = heldBy(connection);
+    const id = connection.begin(pending);
+    const start = connection.link.beginCall(ToManager.CALL, id, handle);
+    const { writer } = connection.link;
+    writer.u8(numberOf(typeId, method) | (held.length === 0 ? 0 : HOLDING));
+    if (held.length > 0) writeHeld(writer, held);
+    for (const arg of args) writer.item(arg);
+    connection.finish(start, id);
+    return id;
+  }
+
+  /** A feed by a call of `method`. What is wrong with the call is told to whoever reads. */
+  protected feed<T>(
+    method: string,
+    args: readonly Item[],
+    take: (item: Item, missed: number) => T,
+    options?: FeedOptions,
+  ): Feed<T> {
+    const place = this.#placeOf(take);
+    try {
+      options?.signal?.throwIfAborted();
+      const reading = new Reading(place, options);
+      return this.#begun(reading, this.send(method, args, new FeedCall(reading)));
+    } catch (error) {
+      return failedFeed(place, error);
+    }
+  }
+
+  /** The answer of a call, for which its caller has waited so far, is a feed. */
+  protected turnsOut<T>(take: (item: Item) => T, call: number): Reading<T> {
+    this.#where.connection.letGo();
+    return this.#begun(new Reading(this.#placeOf(take)), call);
+  }
+
+  /** The feed ends when this proxy is disposed of, and keeps it alive until it is over. */
+  #begun<T>(reading: Reading<T>, call: number): Reading<T> {
+    (this.#readings ??= new Set()).add(reading);
+    reading.begun(call);
+    if (this.#disposed) reading.stop(this.gone());
+    return reading;
+  }
+
+  #placeOf<T>(take: (item: Item, missed: number) => T): FeedPlace<T> {
+    const { connection } = this.#where;
+    return { connection, take, over: (reading) => this.#readings?.delete(reading) };
   }
 
   protected get where(): ObjectHandle {

@@ -1,6 +1,10 @@
 /** What a connection keeps of a call until its answer has come. Each kind of call listens to the frames that can answer it. */
 import { ProtocolError } from '../errors.ts';
+import { ToClient } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
+
+/** Length and kind (bytes). */
+const FRAME_HEADER = 5;
 
 /** Of a call whose caller may leave early. */
 interface Leaving {
@@ -38,6 +42,14 @@ export abstract class Pending {
     throw unexpected('the end of a take');
   }
   report(_item: Item): void {}
+  /** What answers it is a feed. */
+  feed(): void {
+    throw unexpected('a feed');
+  }
+  /** The next value of its feed, in a frame of `size` bytes, after so many that were dropped. */
+  item(_item: Item, _missed: number, _size: number): void {
+    throw unexpected('a value of a feed');
+  }
   abstract failed(error: Error): void;
 }
 
@@ -65,6 +77,8 @@ export class Departed extends Pending {
   override done(): boolean {
     return this.result(undefined);
   }
+  override feed(): void {}
+  override item(): void {}
   override accepted(): boolean {
     return true;
   }
@@ -72,6 +86,18 @@ export class Departed extends Pending {
     return true;
   }
   override failed(): void {}
+}
+
+/** FEED and ITEM: what a feed begins with, and what it gives. */
+export function readFeed(kind: number, calls: { get(id: number): Pending | undefined }, reader: Reader): void {
+  const size = reader.left + FRAME_HEADER;
+  const pending = calls.get(reader.u32());
+  if (kind === ToClient.FEED) {
+    pending?.feed();
+  } else {
+    const missed = reader.u32();
+    pending?.item(reader.item(), missed, size);
+  }
 }
 
 function unexpected(what: string): ProtocolError {

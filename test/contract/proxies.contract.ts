@@ -10,6 +10,7 @@ import {
   type ListProxy,
   type NamespaceProxy,
   type SetProxy,
+  type TopicProxy,
   type LockGuard,
   type LockProxy,
   ManagerGoneError,
@@ -84,6 +85,11 @@ const kinds: Readonly<
     make: (client, name) => client.event(name),
     fresh: false,
     change: (proxy: EventProxy) => proxy.set(),
+  },
+  topic: {
+    make: (client, name) => client.topic(name as string),
+    fresh: { subscribers: 0, published: 0 },
+    change: (proxy: TopicProxy) => proxy.publish(1),
   },
   rlock: {
     make: (client, name) => client.rlock(name),

@@ -129,6 +129,97 @@ export class Gatekeeper {
 }
 const gates = new Map();
 
+/** Generators of all kinds, and what has become of them. */
+export class Rows {
+  #stats = { started: 0, pulled: 0, returned: 0 };
+  stats() {
+    return this.#stats;
+  }
+  *count(to = Infinity) {
+    this.#stats.started++;
+    try {
+      for (let i = 0; i < to; i++) {
+        this.#stats.pulled++;
+        yield i;
+      }
+    } finally {
+      this.#stats.returned++;
+    }
+  }
+  async *slowly(to = Infinity) {
+    this.#stats.started++;
+    try {
+      for (let i = 0; i < to; i++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.#stats.pulled++;
+        yield i;
+      }
+    } finally {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.#stats.returned++;
+    }
+  }
+  *failing(after) {
+    yield* this.count(after);
+    throw Object.assign(new RangeError('no more rows', { cause: new Error('the cause') }), { code: 'E_ROWS' });
+  }
+  async *failingSlowly(after) {
+    yield* this.failing(after);
+  }
+  *unserializable() {
+    try {
+      yield 1;
+      yield { callback: () => {} };
+    } finally {
+      this.#stats.returned++;
+    }
+  }
+  values() {
+    return new Map([['a', 1], ['b', 2]]).values(); // prettier-ignore
+  }
+  async later(to) {
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.count(to);
+  }
+  list() {
+    return [1, 2, 3];
+  }
+  large(count, bytes) {
+    return Array.from({ length: count }, (_, i) => Buffer.alloc(bytes, i)).values();
+  }
+  *branches(count) {
+    for (let i = 0; i < count; i++) yield new Branch(`branch ${i}`);
+  }
+  /** Its first step waits at the gate of that name. */
+  async *stay(name) {
+    try {
+      await new Promise((resolve) => gates.set(name, resolve));
+      yield name;
+    } finally {
+      this.#stats.returned++;
+    }
+  }
+  /** No generator: an iterator made by hand, whose return() ends a step that waits. */
+  byHand(name) {
+    let end;
+    return {
+      next: () =>
+        new Promise((resolve) => gates.set(name, () => resolve({ done: false, value: name }), (end = resolve))),
+      return: () => {
+        this.#stats.returned++;
+        end?.({ done: true });
+        return {};
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+  wrong() {
+    return { next: () => 5, [Symbol.iterator]: () => this };
+  }
+}
+
 export default function register(manager) {
   manager.register('Ledger', Ledger, { methods: ['book', 'balance', 'echo', 'function', 'fail'] });
   manager.register('Account', Account, {
@@ -140,6 +231,7 @@ export default function register(manager) {
   manager.register('Gatekeeper', Gatekeeper);
   manager.register('Keeper', Keeper, { returnsProxy: ['inner', 'self'] });
   manager.register('Box', Box);
+  manager.register('Rows', Rows, { returnsProxy: ['branches'] });
   manager.register('Broken', () => 5);
   manager.register('Refusing', () => {
     throw new RangeError('not today');

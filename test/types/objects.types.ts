@@ -1,5 +1,5 @@
 /** What the types of shared objects infer and refuse, those of custom types above all. Compiled, never run. */
-import type { Client, CounterProxy, DictProxy, QueueProxy } from 'quartermaster';
+import type { Client, CounterProxy, DictProxy, Feed, QueueProxy, TopicProxy } from 'quartermaster';
 
 /** Takes what is a `T`, and nothing else. */
 declare function is<T>(value: T): void;
@@ -104,3 +104,65 @@ await bank.withLock(async (held) => {
   return after;
 });
 is<number>(await counter.withLock(async (held) => held.add(1), { holdTimeout: 1_000 }));
+
+// Watching and topics.
+for await (const change of dict.watch(1, { signal: new AbortController().signal })) {
+  is<number>(change.key);
+  is<{ x: string } | undefined>(change.value);
+  is<number>(change.version + change.session + (change.missed ?? 0));
+  // @ts-expect-error deleted, there is none
+  is<{ x: string }>(change.value);
+}
+// @ts-expect-error keys are numbers
+dict.watch('1');
+for await (const { value } of client.value('n', 1).watch()) is<number | undefined>(value);
+const topic: TopicProxy<string> = client.topic<string>('t');
+is<number>(await topic.publish('x', { to: 'ada' }));
+// @ts-expect-error a number is no string
+await topic.publish(1);
+// @ts-expect-error a topic has a name
+client.topic();
+for await (const value of topic.subscribe()) is<string>(value);
+const feed: Feed<string> = topic.subscribe();
+is<string[]>(await feed.toArray());
+is<number>(feed.missed);
+
+// Generators, iterators and async iterables give what they yield.
+class Table {
+  *rows(n: number) {
+    yield n;
+  }
+  async *stream() {
+    yield 'a';
+  }
+  values(): MapIterator<bigint> {
+    return new Map<string, bigint>().values();
+  }
+  source(): AsyncIterable<Date> {
+    return this.source();
+  }
+  *children() {
+    yield new Child();
+  }
+  list() {
+    return [1];
+  }
+  anything(): any {
+    return 1;
+  }
+}
+const table = client.object<Table, 'children'>('Table');
+for await (const row of table.rows(1)) is<number>(row);
+for await (const row of table.stream()) is<string>(row);
+is<number[]>(await table.rows(1).toArray());
+is<bigint[]>(await table.values().toArray());
+is<Date[]>(await table.source().toArray());
+for await (const child of table.children()) is<number>(await child.hi());
+is<number[]>(await table.list());
+is<string>(table.anything());
+// @ts-expect-error a string is no number
+table.rows('1');
+// @ts-expect-error rows are numbers
+is<string[]>(await table.rows(1).toArray());
+// @ts-expect-error no generator
+is<AsyncIterable<number>>(table.list());

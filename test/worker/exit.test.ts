@@ -43,7 +43,7 @@ async function endsByItself(child: ChildProcess): Promise<number[]> {
 describe('D2 with nothing outstanding a process ends by itself', () => {
   const rig = sharedRig('process');
 
-  test.each(['client', 'putter', 'mistaken', 'worker', 'holder'])('%s', async (which) => {
+  test.each(['client', 'putter', 'mistaken', 'worker', 'holder', 'reader'])('%s', async (which) => {
     await endsByItself(start('ends-by-itself.mjs', which, rig().connectionFile as string));
   });
 
@@ -65,6 +65,14 @@ describe('D2 with nothing outstanding a process ends by itself', () => {
     expect(child.exitCode).toBeNull();
     await task.complete('output');
     await endsByItself(child);
+  });
+
+  test('who waits for the next value of a feed stays, and ends when it has it', async () => {
+    const child = start('ends-by-itself.mjs', 'reader-who-waits', rig().connectionFile as string);
+    expect(await line(child)).toBe('waiting');
+    expect(child.exitCode).toBeNull();
+    const set = rig().client.dict('ends-waited-for').set('k', 'value');
+    await Promise.all([endsByItself(child), set]);
   });
 });
 
@@ -115,6 +123,8 @@ describe('M1 the manager is killed', () => {
       'queue.put': client.queue('size').put(2),
       'lock.acquire': other.lock('lock').acquire(),
       'dict.withLock': other.dict('held').withLock(() => {}),
+      'dict.watch': client.dict('watched').watch()[Symbol.asyncIterator]().next(),
+      'topic.subscribe': client.topic('topic').subscribe()[Symbol.asyncIterator]().next(),
       'a call behind a hold': other.dict('held').get('x'),
     };
     const settled = Object.entries(pending).map(async ([what, promise]) => {

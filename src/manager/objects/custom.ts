@@ -4,6 +4,7 @@
  * declare, or exactly those that `register` named; decided once, kept in a Map, so that no name from the wire is ever
  * looked up on an object.
  */
+import { isGeneratorObject } from 'node:util/types';
 import { UnknownMethodError } from '../../errors.ts';
 import { type CodecContext, decode, encode } from '../../protocol/codec.ts';
 import { WireError } from '../../protocol/errors.ts';
@@ -12,18 +13,19 @@ import { encodeShortened, encodeThrown } from '../../protocol/thrown.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
 import { isPromise } from '../../waiting.ts';
 import { listOf } from '../arguments.ts';
-import type { Answer, Call } from '../call.ts';
+import { type Answer, type Call, PARKED } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import { ObjectRef } from '../references.ts';
 import type { Registered } from '../registry.ts';
 import type { Session } from '../session.ts';
 import { type Made, type Method, type ObjectType, SharedObject } from '../shared-object.ts';
+import { abandon, type Steps, stepsOf, Yielding } from '../yielding.ts';
 
 /** What of a registered type can be called, and what its methods return. */
 export interface RegisterOptions {
   /** Exactly these methods can be called. Default: all that the class and its ancestors declare. */
   methods?: readonly string[] | undefined;
-  /** These methods return a proxy of the object that they return. */
+  /** These methods return a proxy of the object that they return; generators, of each object that they yield. */
   returnsProxy?: readonly string[] | undefined;
 }
 
@@ -84,6 +86,7 @@ class Custom extends SharedObject {
   readonly #methods: Methods;
   readonly #returnsProxy: ReadonlySet<string>;
   readonly #manager: ManagerCore;
+  readonly #yielding = new Set<Yielding>();
 
   constructor(
     made: Made,
@@ -104,7 +107,7 @@ class Custom extends SharedObject {
   /** Arguments count for the maker only. */
   attach(): void {}
 
-  invoke({ session }: Call, [name, args]: readonly Item[]): Answer | Promise<Answer> {
+  invoke(call: Call, [name, args]: readonly Item[]): Answer | Promise<Answer> {
     const wanted = typeof name === 'string' ? name : `(${typeof name})`;
     const method = this.#methods.get(wanted);
     if (method === undefined) {
@@ -120,19 +123,34 @@ class Custom extends SharedObject {
     } catch (error) {
       throw thrown(error);
     }
-    if (!isPromise(result)) return this.#answer(wanted, result, session);
+    if (!isPromise(result)) return this.#answer(wanted, result, call);
     return Promise.resolve(result).then(
-      (value) => this.#answer(wanted, value, session),
+      (value) => this.#answer(wanted, value, call),
       (error: unknown) => {
         throw thrown(error);
       },
     );
   }
 
-  #answer(wanted: string, result: unknown, session: Session): Answer {
-    if (this.#returnsProxy.has(wanted))
-      return result === undefined || result === null ? result : this.#proxyOf(result, session);
-    return encode(result, references, `result of ${wanted}()`);
+  #answer(wanted: string, result: unknown, call: Call): Answer | Promise<Answer> {
+    const asProxy = this.#returnsProxy.has(wanted);
+    // An object that is to be shared may well be iterable; a generator is nothing else.
+    const steps = asProxy && !isGeneratorObject(result) ? undefined : stepsIn(result);
+    if (steps === undefined) return this.#item(result, `result of ${wanted}()`, asProxy, call.session);
+    if (call.over) return abandon(steps)?.then(() => PARKED) ?? PARKED;
+    const how = {
+      item: (value: unknown) => this.#item(value, `what ${wanted}() yields`, asProxy, call.session),
+      failure: thrown,
+      gate: () => (call.hold === undefined || call.hold.over ? this.gate : call.hold.gate),
+    };
+    const yielding = new Yielding(call, steps, how, (ended) => this.#yielding.delete(ended));
+    this.#yielding.add(yielding);
+    return yielding.start();
+  }
+
+  #item(value: unknown, what: string, asProxy: boolean, session: Session): Item {
+    if (!asProxy) return encode(value, references, what);
+    return value === undefined || value === null ? value : this.#proxyOf(value, session);
   }
 
   /** The public data of the object. */
@@ -144,8 +162,9 @@ class Custom extends SharedObject {
     );
   }
 
-  override dropped(): void {
+  override dropped(reason: Error): void {
     this.#manager.wrapped.delete(this.#object);
+    for (const yielding of [...this.#yielding]) yielding.end(reason);
   }
 
   /** What the object was given of other objects, it keeps until it has let go of the reference: the engine tells. */
@@ -215,6 +234,14 @@ function referring(given: Map<SharedReference, SharedObject>): CodecContext {
 
 /** References that the engine has found unused. */
 const unused = new FinalizationRegistry<() => void>((forget) => forget());
+
+function stepsIn(result: unknown): Steps | undefined {
+  try {
+    return stepsOf(result);
+  } catch (error) {
+    throw thrown(error);
+  }
+}
 
 function construct(factory: CustomFactory, args: readonly unknown[]): unknown {
   return isClass(factory)

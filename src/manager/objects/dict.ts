@@ -4,9 +4,11 @@ import type { Item, Scalar } from '../../protocol/wire.ts';
 import { checkOptions, differs, keyOf, listOf, same } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
+import { Watchers } from '../watchers.ts';
 
 export class Dict extends SharedObject {
   readonly #entries = new Map<Scalar, Item>();
+  readonly #watchers = new Watchers();
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
     super(made);
@@ -21,22 +23,21 @@ export class Dict extends SharedObject {
     return this.#entries.get(keyOf(key));
   }
 
-  set(_call: Call, [key, value]: readonly Item[]): Answer {
-    this.#put(keyOf(key), value);
+  set(call: Call, [key, value]: readonly Item[]): Answer {
+    this.#put(call, keyOf(key), value);
   }
 
   has(_call: Call, [key]: readonly Item[]): Answer {
     return this.#entries.has(keyOf(key));
   }
 
-  delete(_call: Call, [key]: readonly Item[]): Answer {
-    const at = keyOf(key);
-    if (this.keepsObjects) this.letGo(this.#entries.get(at));
-    return this.#entries.delete(at);
+  delete(call: Call, [key]: readonly Item[]): Answer {
+    return this.#remove(call, keyOf(key));
   }
 
-  clear(): Answer {
+  clear(call: Call): Answer {
     this.letGoOfAll();
+    this.#watchers.cleared(call, this.#entries.keys(), this.#entries.size);
     this.#entries.clear();
   }
 
@@ -65,49 +66,66 @@ export class Dict extends SharedObject {
   }
 
   /** All or none: every key is checked before the first is set. */
-  setMany(_call: Call, [entries]: readonly Item[]): Answer {
+  setMany(call: Call, [entries]: readonly Item[]): Answer {
     const pairs = listOf(entries, 'entries').map((entry) => {
       const [key, value] = listOf(entry, 'an entry');
       return [keyOf(key), value] as const;
     });
-    for (const [key, value] of pairs) this.#put(key, value);
+    for (const [key, value] of pairs) this.#put(call, key, value);
   }
 
-  getOrInsert(_call: Call, [key, value]: readonly Item[]): Answer {
+  getOrInsert(call: Call, [key, value]: readonly Item[]): Answer {
     const at = keyOf(key);
-    if (!this.#entries.has(at)) this.#put(at, value);
+    if (!this.#entries.has(at)) this.#put(call, at, value);
     return this.#entries.get(at);
   }
 
   /** A missing value counts as zero of the kind that is added. */
-  increment(_call: Call, [key, by]: readonly Item[]): Answer {
+  increment(call: Call, [key, by]: readonly Item[]): Answer {
     const at = keyOf(key);
     const next = sum(this.#entries.get(at), by, String(at));
     this.#entries.set(at, next);
+    this.#watchers.changed(call, at, next);
     return next;
   }
 
   /** A missing value compares as undefined. */
-  compareAndSet(_call: Call, [key, expected, next]: readonly Item[]): Answer {
+  compareAndSet(call: Call, [key, expected, next]: readonly Item[]): Answer {
     const at = keyOf(key);
     const current = this.#entries.get(at);
     if (!same(current, expected)) return differs(current, expected);
-    this.#put(at, next);
+    this.#put(call, at, next);
     return true;
   }
 
-  pop(_call: Call, [key]: readonly Item[]): Answer {
+  pop(call: Call, [key]: readonly Item[]): Answer {
     const at = keyOf(key);
     const value = this.#entries.get(at);
-    this.letGo(value);
-    this.#entries.delete(at);
+    this.#remove(call, at);
     return value;
   }
 
-  #put(key: Scalar, value: Item): void {
+  /** Of one key, or of all. */
+  watch(call: Call, [key]: readonly Item[]): Answer {
+    return this.#watchers.watch(call, key === undefined ? undefined : keyOf(key));
+  }
+
+  override dropped(reason: Error): void {
+    this.#watchers.end(reason);
+  }
+
+  #put(call: Call, key: Scalar, value: Item): void {
     this.keep(value);
     if (this.keepsObjects) this.letGo(this.#entries.get(key));
     this.#entries.set(key, value);
+    this.#watchers.changed(call, key, value);
+  }
+
+  #remove(call: Call, key: Scalar): boolean {
+    if (this.keepsObjects) this.letGo(this.#entries.get(key));
+    const was = this.#entries.delete(key);
+    if (was) this.#watchers.deleted(call, key);
+    return was;
   }
 }
 

@@ -3,8 +3,10 @@ import type { Item } from '../../protocol/wire.ts';
 import { checkOptions, differs, same } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
+import { Watchers } from '../watchers.ts';
 
 export class Value extends SharedObject {
+  readonly #watchers = new Watchers();
   #value: Item;
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
@@ -27,19 +29,28 @@ export class Value extends SharedObject {
     return this.#value;
   }
 
-  set(_call: Call, [value]: readonly Item[]): Answer {
-    this.#replace(value);
+  set(call: Call, [value]: readonly Item[]): Answer {
+    this.#replace(call, value);
   }
 
-  compareAndSet(_call: Call, [expected, next]: readonly Item[]): Answer {
+  compareAndSet(call: Call, [expected, next]: readonly Item[]): Answer {
     if (!same(this.#value, expected)) return differs(this.#value, expected);
-    this.#replace(next);
+    this.#replace(call, next);
     return true;
   }
 
-  #replace(value: Item): void {
+  watch(call: Call): Answer {
+    return this.#watchers.watch(call);
+  }
+
+  override dropped(reason: Error): void {
+    this.#watchers.end(reason);
+  }
+
+  #replace(call: Call, value: Item): void {
     this.keep(value);
     this.letGo(this.#value);
     this.#value = value;
+    this.#watchers.changed(call, undefined, value);
   }
 }

@@ -16,6 +16,7 @@ const builtIn = [
   'namespace',
   'event',
   'barrier',
+  'topic',
   'tasks',
 ];
 const open = (typeId, name) => (builtIn.includes(typeId) ? client[typeId](name) : client.object(typeId, [], name));
