@@ -122,9 +122,9 @@ describe.each(settings)('large values: %s', (setting) => {
       const other = await manager().client();
       const [name, signal] = [freshName('dict'), freshName(how)];
       const told = {
-        lock: async () => void (await (await other.lock(signal).acquire()).release()),
+        lock: async () => (await other.lock(signal).acquire()).release(),
         event: () => other.event(signal).wait(),
-        semaphore: async () => void (await other.semaphore(signal).acquire()),
+        semaphore: async () => (await other.semaphore(signal).acquire()).release(),
       };
       const guard = how === 'event' ? undefined : await client[how](signal).acquire();
       const waiting = told[how]();
