@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   type Client,
   connect,
+  type CounterProxy,
   type DictChange,
   ManagerGoneError,
   ProxyDisposedError,
@@ -11,6 +12,7 @@ import {
 import { arrived, lose, loseParty } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, managerOfTest, type Setting, sever } from '../kit/managers.ts';
 import { partyOfTest } from '../kit/parties.ts';
+import { until } from '../kit/until.ts';
 
 /** The next so many values; the reading goes on after them. */
 async function some<T>(feed: AsyncIterable<T>, count: number): Promise<T[]> {
@@ -313,6 +315,42 @@ export function topicContract(setting: Setting): void {
       expect(await topic.publish(1)).toBe(1);
       void topic.publish(2);
       expect(await some(feed, 2)).toEqual([1, 2]);
+    });
+
+    test('X5 objects in values that nobody has read yet live until they are read, or given up', async () => {
+      const [one, two, observer] = [await manager().client(), await manager().client(), await manager().client()];
+      const topic = one.topic<CounterProxy>(freshName('topic'));
+      const counters = async (): Promise<number> => {
+        for (const client of [one, two]) await arrived(client);
+        return (await observer.inspect.objects({ typeId: 'counter', unnamed: true })).length;
+      };
+      const before = await counters();
+      // More than come at once: the rest is kept in the manager.
+      const VALUES = 200;
+      const publish = async (): Promise<void> => {
+        for (let initial = 0; initial < VALUES; initial++) {
+          const counter = one.counter(undefined, { initial });
+          await topic.publish(counter);
+          await counter.dispose();
+        }
+      };
+      const read = two.topic<CounterProxy>(topic.name!).subscribe();
+      await arrived(two);
+      await publish();
+      expect(await counters()).toBe(before + VALUES);
+      for (const [initial, counter] of (await some(read, VALUES)).entries()) {
+        expect(await counter.get()).toBe(initial);
+        await counter.dispose();
+      }
+      await read.close();
+      await until(async () => (await counters()) === before);
+
+      const unread = two.topic<CounterProxy>(topic.name!).subscribe();
+      await arrived(two);
+      await publish();
+      expect(await counters()).toBe(before + VALUES);
+      await unread.close();
+      await until(async () => (await counters()) === before);
     });
 
     test('`to` reaches only subscribers whose client has that name', async () => {
