@@ -1,27 +1,44 @@
+/** How a stream reads ahead, and in which order it gives. */
+export interface StreamOptions {
+  /** How many may be under way, or done and not read, at once. Default 1,000. */
+  inFlight?: number | undefined;
+  /** In the order of the inputs, or as each is done. Default true. */
+  ordered?: boolean | undefined;
+}
+
 /**
- * Results of work over many inputs, in their order. Work starts at the call, `inFlight` at a time; reading makes room
- * for more. Leaving the stream starts no more.
+ * Results of work over many inputs. Work starts at the call, `inFlight` at a time; reading makes room for more. Leaving
+ * the stream starts no more.
  */
 export class Stream<T> implements AsyncIterable<T> {
   readonly #inputs: Iterator<unknown> | AsyncIterator<unknown>;
   readonly #inFlight: number;
+  readonly #ordered: boolean;
   readonly #start: (input: unknown) => Promise<T>;
-  readonly #started: Promise<T>[] = [];
+  readonly #left: (() => void) | undefined;
+  /** To be read next: started, or, where the order does not matter, done. */
+  readonly #next: Promise<T>[] = [];
+  /** Started and not read. */
+  #held = 0;
   #filling: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #exhausted = false;
   #stopped = false;
 
+  /** `left` is called when nobody reads any more. */
   constructor(
     inputs: Iterable<unknown> | AsyncIterable<unknown>,
-    inFlight: number | undefined,
+    { inFlight = 1000, ordered = true }: StreamOptions,
     start: (input: unknown) => Promise<T>,
+    left?: () => void,
   ) {
-    if (inFlight !== undefined && !(Number.isInteger(inFlight) && inFlight > 0)) {
+    if (!(Number.isInteger(inFlight) && inFlight > 0)) {
       throw new RangeError(`inFlight must be a whole number of at least 1, not ${inFlight}`);
     }
-    this.#inFlight = inFlight ?? 1000;
+    this.#inFlight = inFlight;
+    this.#ordered = ordered;
     this.#start = start;
+    this.#left = left;
     this.#inputs = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
     this.#fill();
   }
@@ -36,13 +53,15 @@ export class Stream<T> implements AsyncIterable<T> {
   async *[Symbol.asyncIterator](): AsyncIterator<T> {
     try {
       for (;;) {
-        const next = this.#started.shift();
+        const next = this.#next.shift();
         if (next !== undefined) {
+          this.#held--;
           this.#fill();
           yield await next;
-        } else if (this.#filling !== undefined) {
-          // Until one has been started, or there will be none.
-          await Promise.race([this.#filling, new Promise<void>((resolve) => (this.#wake = resolve))]);
+        } else if (this.#filling !== undefined || this.#held > 0) {
+          // Until one is there, or there will be none.
+          const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+          await (this.#filling === undefined ? woken : Promise.race([this.#filling, woken]));
         } else if (this.#exhausted || this.#stopped) {
           return;
         } else {
@@ -51,12 +70,13 @@ export class Stream<T> implements AsyncIterable<T> {
       }
     } finally {
       this.#stopped = true;
+      this.#left?.();
       await this.#inputs.return?.();
     }
   }
 
   #fill(): void {
-    if (this.#filling !== undefined || this.#exhausted || this.#stopped) return;
+    if (this.#filling !== undefined || this.#exhausted || this.#stopped || this.#held >= this.#inFlight) return;
     const filling = this.#pull().finally(() => {
       if (this.#filling === filling) this.#filling = undefined;
     });
@@ -66,7 +86,7 @@ export class Stream<T> implements AsyncIterable<T> {
   /** Never rejects: what the source throws is told to the reader in its place. */
   async #pull(): Promise<void> {
     try {
-      while (this.#started.length < this.#inFlight && !this.#stopped) {
+      while (this.#held < this.#inFlight && !this.#stopped) {
         const { value, done } = await this.#inputs.next();
         if (done === true) {
           this.#exhausted = true;
@@ -81,9 +101,17 @@ export class Stream<T> implements AsyncIterable<T> {
   }
 
   #add(work: Promise<T>): void {
-    // Unread, a failure is nobody's.
-    work.catch(() => {});
-    this.#started.push(work);
-    this.#wake?.();
+    this.#held++;
+    const there = (): void => {
+      this.#next.push(work);
+      this.#wake?.();
+    };
+    if (this.#ordered) {
+      // Unread, a failure is nobody's.
+      work.catch(() => {});
+      there();
+    } else {
+      work.then(there, there);
+    }
   }
 }

@@ -6,6 +6,7 @@ import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Client } from './client.ts';
 import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
+import { type MapOptions, mapStream } from './map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 import { checkPutOptions, type PutManyOptions } from './put-options.ts';
 import { Stream } from './stream.ts';
@@ -80,9 +81,34 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): Stream<TaskHandle<OutputOf<H, N>>> {
     const { inFlight, signal, timeout, ...put } = options;
     const wait = { signal, timeout };
-    return new Stream(inputs, inFlight, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
+    return new Stream(inputs, { inFlight }, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
       TaskHandle<OutputOf<H, N>>
     >;
+  }
+
+  /**
+   * One task for each input, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
+   * read, at once. Leaving the stream cancels the tasks that have not ended.
+   */
+  map<N extends TaskName<H>>(
+    name: N,
+    inputs: Iterable<InputOf<H, N>> | AsyncIterable<InputOf<H, N>>,
+    options: MapOptions & { onError: 'yield' },
+  ): Stream<PromiseSettledResult<OutputOf<H, N>>>;
+  map<N extends TaskName<H>>(
+    name: N,
+    inputs: Iterable<InputOf<H, N>> | AsyncIterable<InputOf<H, N>>,
+    options?: MapOptions & { onError?: 'throw' },
+  ): Stream<OutputOf<H, N>>;
+  map(name: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Stream<unknown> {
+    const { ordered, inFlight, onError, signal, ...put } = options;
+    checkPutOptions(put, this.#calls.queue);
+    return mapStream(inputs, (input, wait) => this.#put(name, input, { ...put, ...wait }, 0), {
+      ordered,
+      inFlight,
+      onError,
+      signal,
+    });
   }
 
   /** Puts a task and resolves with its output. Aborting, or the timeout, also cancels the task. */

@@ -15,6 +15,8 @@ export interface WorkerOrders {
   readonly tasks: string;
   readonly queue: string;
   readonly concurrency: number;
+  /** Tasks after which it ends; undefined for any number. */
+  readonly maxTasks?: number | undefined;
 }
 
 /** A later line: finish what runs, take no more, end. */
@@ -24,6 +26,8 @@ export interface DrainOrder {
 
 export type WorkerReport =
   | { readonly ready: true }
+  /** It has taken as many tasks as it may: it ends what it runs, and then itself. */
+  | { readonly retired: true }
   /** It could not start. */
   | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } }
   /** An error outside of every promise is about to end it. */

@@ -9,6 +9,7 @@ import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
 import { compileSooner } from '../proxy/engine.ts';
+import type { Handler, Handlers } from '../proxy/task-context.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
 import {
@@ -63,7 +64,7 @@ async function run(orders: WorkerOrders): Promise<void> {
   }
   report({ ready: true });
   try {
-    await work(source, tasks.handlers, { concurrency, name, signal: stop.signal });
+    await work(source, counted(tasks.handlers, orders.maxTasks), { concurrency, name, signal: stop.signal });
     await tasks.teardown?.();
   } catch (error) {
     // Without its manager a worker has nothing to do; its group hears of the same by its own connection.
@@ -72,6 +73,23 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(0);
+}
+
+/** The handlers; with the last task that it may run, the process takes no more. */
+function counted(handlers: Handlers, most: number | undefined): Handlers {
+  if (most === undefined) return handlers;
+  let left = most;
+  const entries = Object.entries(handlers).map(([name, handler]): [string, Handler] => [
+    name,
+    (input, context) => {
+      if (--left === 0) {
+        report({ retired: true });
+        stop.abort();
+      }
+      return handler(input, context);
+    },
+  ]);
+  return Object.fromEntries(entries);
 }
 
 /**

@@ -27,6 +27,8 @@ export class WorkerChild {
   readonly #child: ChildProcess;
   readonly #control: Socket;
   readonly #alive: Socket;
+  /** It ends because it has run as many tasks as it may. */
+  retired = false;
   #crashed: string | undefined;
 
   constructor(orders: WorkerOrders, settings: ChildSettings) {
@@ -100,6 +102,10 @@ export class WorkerChild {
         readLines((line) => {
           const report = JSON.parse(line) as WorkerReport;
           if ('ready' in report) return resolve();
+          if ('retired' in report) {
+            this.retired = true;
+            return;
+          }
           if ('crashed' in report) {
             this.#crashed = report.crashed;
             return;

@@ -23,6 +23,8 @@ export interface StartWorkersOptions {
   queue?: string | undefined;
   /** Tasks that each process runs at once. Default 1. */
   concurrency?: number | undefined;
+  /** A process that has started so many tasks ends after them, and another one takes its place. Default: no limit. */
+  maxTasksPerWorker?: number | undefined;
   /** Added to this process's environment. */
   env?: Record<string, string> | undefined;
   /** For Node, before the script. */
@@ -179,9 +181,11 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     this.#connection.link.flush();
     this.#children.delete(child.ticket);
     if (this.#closing !== undefined) return;
-    this.emit('workerLost', { name, pid, exitCode, signal, reason });
+    const retired = child.retired && exitCode === 0;
+    if (!retired) this.emit('workerLost', { name, pid, exitCode, signal, reason });
     if (this.#connection.closed) return;
-    if (failure === undefined) this.#replace();
+    if (retired) this.#spawn();
+    else if (failure === undefined) this.#replace();
     else this.#retry(failure);
   }
 
@@ -232,7 +236,8 @@ export async function startWorkers(
   options: StartWorkersOptions = {},
 ): Promise<WorkerGroup> {
   const { count = availableParallelism(), queue = 'default', concurrency = 1, env, execArgv = [] } = options;
-  for (const [name, value] of Object.entries({ count, concurrency })) {
+  const { maxTasksPerWorker: maxTasks } = options;
+  for (const [name, value] of Object.entries({ count, concurrency, maxTasksPerWorker: maxTasks ?? 1 })) {
     if (!(Number.isInteger(value) && value >= 1)) {
       throw new RangeError(`${name} must be a whole number of at least 1, not ${String(value)}`);
     }
@@ -241,6 +246,6 @@ export async function startWorkers(
   const text = String(tasksModule);
   const tasks = /^[a-z]+:/.test(text) ? text : pathToFileURL(resolve(text)).href;
   const { address, authKey } = await client[reach]();
-  const orders = { address, authKey: Buffer.from(authKey).toString('base64'), tasks, queue, concurrency };
+  const orders = { address, authKey: Buffer.from(authKey).toString('base64'), tasks, queue, concurrency, maxTasks };
   return new WorkerGroup(connection, orders, { env, execArgv }, count).start();
 }

@@ -1,5 +1,14 @@
 /** What the types of task queues infer and refuse: put, putMany, run, tasks(), handles as edges. Compiled, never run. */
-import { defineTasks, type Client, type Stream, type TaskHandle, type TaskQueueProxy, work } from 'quartermaster';
+import {
+  asCompleted,
+  defineTasks,
+  type Client,
+  type Stream,
+  type TaskHandle,
+  type TaskQueueProxy,
+  wait,
+  work,
+} from 'quartermaster';
 import type tasks from './tasks.ts';
 
 /** Takes what is a `T`, and nothing else. */
@@ -97,3 +106,22 @@ defineTasks({ double: 'n' });
 await work(client.tasks<H>(), handlers);
 // @ts-expect-error context.put comes with a later release
 defineTasks({ put: (_n: number, context) => context.put('inc', { i: 1 }) });
+
+// map: outputs, or outcomes.
+is<Stream<number>>(q.map('inc', [{ i: 1 }]));
+is<number[]>(await q.map('inc', [{ i: 1 }], { ordered: false, inFlight: 5 }).toArray());
+for await (const outcome of q.map('inc', [{ i: 1 }], { onError: 'yield' })) {
+  if (outcome.status === 'fulfilled') is<number>(outcome.value);
+}
+q.map(
+  'now',
+  Array.from({ length: 3 }, () => undefined),
+);
+// @ts-expect-error a string is no number
+q.map('inc', [{ i: 'x' }]);
+// @ts-expect-error not offered yet
+q.map('inc', [{ i: 1 }], { chunkSize: 5 });
+is<TaskHandle<boolean>[]>((await wait([handle], { until: 'first' })).pending);
+for await (const ended of asCompleted([handle])) is<boolean>(await ended.result());
+// @ts-expect-error no such moment
+void wait([handle], { until: 'some' });

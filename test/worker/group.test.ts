@@ -169,6 +169,20 @@ describe('running', () => {
     expect(cause).toMatchObject({ message: 'bad', line: 7, stack: expect.stringMatching(/inner.*tasks\.mjs/) });
   });
 
+  test('maxTasksPerWorker: a process that has run so many ends, and another one takes its place; nothing is lost', async () => {
+    const { client, name, queue } = aQueue();
+    const group = await aGroup(client, { queue: name, count: 2, maxTasksPerWorker: 3 });
+    group.on('workerLost', () => expect.unreachable('it has retired'));
+    const ran = new Map<number, number>();
+    for (const pid of (await queue.map('pid', Array.from({ length: 24 })).toArray()) as number[]) {
+      ran.set(pid, (ran.get(pid) ?? 0) + 1);
+    }
+    expect(Math.max(...ran.values())).toBe(3);
+    expect(ran.size).toBeGreaterThanOrEqual(8);
+    expect((await queue.dict.entries()).every(([, { attempt }]) => attempt === 1)).toBe(true);
+    await group.close();
+  });
+
   test('a killed worker is replaced: workerLost, then workerStarted', async () => {
     const { client, name, queue } = aQueue();
     const group = await aGroup(client, { queue: name, count: 1 });
