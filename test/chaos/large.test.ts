@@ -11,6 +11,7 @@ import { KEY, listening, managerProcess } from '../kit/listening.ts';
 import { collectGarbage } from '../kit/memory.ts';
 import { partyOfTest } from '../kit/parties.ts';
 import { frame, RawClient } from '../kit/raw-client.ts';
+import { Wrapped } from '../kit/wrapped.ts';
 
 const MIB = 1 << 20;
 const method = (type: keyof typeof methods, name: string): number => (methods[type] as readonly string[]).indexOf(name);
@@ -91,16 +92,15 @@ describe('P5 the sender ends in the middle', () => {
     };
   }
 
-  class Watched implements Transport {
-    readonly #inner: Transport;
+  class Watched extends Wrapped {
     readonly #told: () => void;
     #bytes = 0;
     constructor(inner: Transport, told: () => void) {
-      this.#inner = inner;
+      super(inner);
       this.#told = told;
     }
     receive(handlers: TransportHandlers): void {
-      this.#inner.receive({
+      this.inner.receive({
         data: (chunk) => {
           this.#bytes += chunk.length;
           handlers.data(chunk);
@@ -109,33 +109,6 @@ describe('P5 the sender ends in the middle', () => {
         drained: () => handlers.drained(),
         closed: (error) => handlers.closed(error),
       });
-    }
-    get peer(): string {
-      return this.#inner.peer;
-    }
-    get pending(): number {
-      return this.#inner.pending;
-    }
-    send(bytes: Uint8Array): void {
-      this.#inner.send(bytes);
-    }
-    close(reason?: Error): void {
-      this.#inner.close(reason);
-    }
-    destroy(): void {
-      this.#inner.destroy();
-    }
-    pause(): void {
-      this.#inner.pause();
-    }
-    resume(): void {
-      this.#inner.resume();
-    }
-    ref(): void {
-      this.#inner.ref();
-    }
-    unref(): void {
-      this.#inner.unref();
     }
   }
 

@@ -1,9 +1,9 @@
 /** A transport whose reader gets the same bytes cut elsewhere: C2 for whole connections. */
 import type { Transport, TransportHandlers } from '#qm/transport/transport.js';
 import type { Random } from './random.ts';
+import { Wrapped } from './wrapped.ts';
 
-export class Chopped implements Transport {
-  readonly #inner: Transport;
+export class Chopped extends Wrapped {
   readonly #random: Random;
   #held: Buffer = Buffer.alloc(0);
   #scheduled = false;
@@ -12,13 +12,13 @@ export class Chopped implements Transport {
   static pieces = 0;
 
   constructor(inner: Transport, random: Random) {
-    this.#inner = inner;
+    super(inner);
     this.#random = random;
   }
 
   receive(handlers: TransportHandlers): void {
     this.#handlers = handlers;
-    this.#inner.receive({
+    this.inner.receive({
       data: (chunk) => this.#chop(chunk),
       drained: () => handlers.drained(),
       closed: (error) => {
@@ -51,33 +51,5 @@ export class Chopped implements Transport {
     if (piece.length === 0) return;
     Chopped.pieces++;
     this.#handlers?.data(piece);
-  }
-
-  get peer(): string {
-    return this.#inner.peer;
-  }
-  get pending(): number {
-    return this.#inner.pending;
-  }
-  send(bytes: Uint8Array): void {
-    this.#inner.send(bytes);
-  }
-  close(reason?: Error): void {
-    this.#inner.close(reason);
-  }
-  destroy(): void {
-    this.#inner.destroy();
-  }
-  pause(): void {
-    this.#inner.pause();
-  }
-  resume(): void {
-    this.#inner.resume();
-  }
-  ref(): void {
-    this.#inner.ref();
-  }
-  unref(): void {
-    this.#inner.unref();
   }
 }
