@@ -78,8 +78,8 @@ export abstract class BaseProxy implements AsyncDisposable, Disposable {
 
   constructor(where: ObjectHandle) {
     this.#where = where;
-    const { connection, handle, typeId, name, held } = where;
-    if (name !== undefined || held === true || !mayBeLost(typeId)) return;
+    const { connection, handle, typeId, held } = where;
+    if (held === true || !mayBeLost(typeId)) return;
     lost.register(where, { connection, handle }, where);
   }
 

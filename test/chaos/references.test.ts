@@ -33,7 +33,8 @@ describe('at full scale', { timeout: 120_000 }, () => {
   test('X4 100,000 proxies that are made and dropped leave the table where it was', async () => {
     const manager = await managerOfTest('socket');
     const client = await manager.client();
-    await client.dict('named').set('a', 1);
+    const named = client.dict<string, number>('named');
+    await named.set('a', 1);
     const before = await client.inspect.objects();
     await inBatches(100_000, async (i) => {
       const proxy = i % 2 === 0 ? client.dict<string, number>() : client.counter();
@@ -48,6 +49,7 @@ describe('at full scale', { timeout: 120_000 }, () => {
     await one.dispose();
     await list.clear();
     while ((await unnamed(client)) > 0) await arrived(client);
+    expect(await named.get('a')).toBe(1);
   });
 
   test('10,000 pairs of dicts that hold each other are freed, with nobody looking', async () => {
@@ -122,6 +124,25 @@ test('X4 proxies that the engine has collected are given up; those with waits un
   expect(await waits[1]).toBe('still there');
   await queue.taskDone();
   await post.clear();
+});
+
+test('X4 a program that asks for the same name again and again has few handles on it in the end', async () => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  const manager = await managerOfTest('socket');
+  const client = await manager.client();
+  const name = freshName('dict');
+  const handles = async (): Promise<number> => {
+    const objects = await client.inspect.objects({ typeId: 'dict' });
+    return objects.find((object) => object.name === name)?.sessions[0]?.references ?? 0;
+  };
+  for (let i = 0; i < 500; i++) await client.dict<string, number>(name).set('a', i);
+  expect(await handles()).toBeGreaterThan(100);
+  while ((await handles()) > 1) {
+    gc();
+    await arrived(client);
+  }
+  expect(await client.dict(name).get('a')).toBe(499);
 });
 
 test('X3 with NODE_DEBUG the error names where the proxy was disposed of', async () => {
