@@ -48,7 +48,11 @@ export function readCall(session: Session, reader: Reader): void {
   } else if (mayWait(object, call)) {
     call.park(() => {});
     object.gate.enter(
-      () => answerNow(call, invoke),
+      () => {
+        // What it may wait for now is something else.
+        call.waitsFor = undefined;
+        answerNow(call, invoke);
+      },
       () => !call.over,
     );
   }

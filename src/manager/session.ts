@@ -332,9 +332,12 @@ export class Session {
     );
   }
 
-  /** `end` is called when the lease ends before the function returned is. @throws LeaseLostError */
-  bind(lease: number, end: () => void): () => void {
-    for (const taker of this.takers.values()) if (taker.leases.has(lease)) return taker.bind(lease, end);
+  /**
+   * `end` is called when the lease ends before the function returned is; of one that `waits` before others.
+   * @throws LeaseLostError
+   */
+  bind(lease: number, end: () => void, waits: boolean): () => void {
+    for (const taker of this.takers.values()) if (taker.leases.has(lease)) return taker.bind(lease, end, waits);
     throw new LeaseLostError(`lease ${lease} has ended: what is taken for its attempt would outlive it`);
   }
 

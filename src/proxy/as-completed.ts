@@ -14,7 +14,7 @@ export interface Waited<H extends TaskHandle> {
 
 /**
  * The handles in the order in which their tasks end, however they end: `result()` of each tells at once. Begins with the
- * call. `timeout` and `signal` are for all of them together, and cancel nothing.
+ * call, and ends when a reader leaves. `timeout` and `signal` are for all of them together, and cancel nothing.
  * @throws TimeoutError, or the signal's reason, at the next read
  */
 export function asCompleted<H extends TaskHandle>(
@@ -24,7 +24,12 @@ export function asCompleted<H extends TaskHandle>(
   checkTimeout(options.timeout);
   options.signal?.throwIfAborted();
   const ended: H[] = [];
-  let wake = (): void => {};
+  const wakers = new Set<() => void>();
+  const wake = (): void => {
+    for (const each of wakers) each();
+    wakers.clear();
+  };
+  let left = false;
   let failure: { readonly reason: unknown } | undefined;
   const watch = watchAll(handles, (handle) => {
     ended.push(handle);
@@ -43,12 +48,14 @@ export function asCompleted<H extends TaskHandle>(
         const next = ended.shift();
         if (next !== undefined) yield next;
         else if (failure !== undefined) throw failure.reason;
-        else if (watch.open.size === 0) return;
-        else await new Promise<void>((resolve) => (wake = resolve));
+        else if (left || watch.open.size === 0) return;
+        else await new Promise<void>((resolve) => wakers.add(resolve));
       }
     } finally {
+      left = true;
       endWatch();
       watch.leave();
+      wake();
     }
   };
   return {

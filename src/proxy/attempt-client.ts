@@ -14,7 +14,8 @@ type Open = (typeId: string, name: string | undefined, options?: object) => Obje
 /** The client itself in all but the factories of what grants: their proxies, too, are for the attempt alone. */
 export function attemptClient(client: Client, attempt: Attempt, open: Open): Client {
   const forAttempt = <P extends GrantorProxy>(proxy: P): P => {
-    attempt.bind(() => void proxy.dispose());
+    // A turn later: who asks once more is told by the manager why not.
+    attempt.bind(() => setImmediate(() => void proxy.dispose()));
     return proxy;
   };
   const grantors: Partial<Client> = {

@@ -4,7 +4,7 @@ import { type AcquireOptions, GrantorProxy } from './grantor-proxy.ts';
 import { grantSymbol, type LockGuard } from './lock-guard.ts';
 import type { LockProxy } from './lock-proxy.ts';
 import type { GuardOptions } from './object-proxy.ts';
-import { titleOf } from './object-proxy.ts';
+import { numberOf, titleOf } from './object-proxy.ts';
 
 /** What a condition is made with. */
 export interface ConditionOptions {
@@ -31,32 +31,26 @@ export class ConditionProxy extends GrantorProxy {
   async wait(guard: LockGuard, options?: WaitOptions): Promise<void> {
     checkTimeout(options?.timeout);
     options?.signal?.throwIfAborted();
+    const { connection, handle, typeId, attempt } = this.where;
     const before = guard[grantSymbol].number;
-    let givenUp: { readonly reason: unknown } | undefined;
-    let abandoned = false;
-    const answer = this.call('wait', [before, this.where.attempt?.lease]) as Promise<unknown> as Promise<
+    const answer = this.underWay(this.call('wait', [before, attempt?.lease])) as Promise<unknown> as Promise<
       [number, boolean]
     >;
-    const endWatch = watchWait(options, `waiting for ${titleOf(this.where)}`, (reason) => {
-      givenUp = { reason };
-      // A manager that hears nothing gives nothing back: the guard is lost with it.
-      this.call('giveUp', [before], { timeout: PATIENCE }).catch((error: unknown) => {
-        abandoned = true;
-        guard.lost(error as Error);
+    let givenUp: { readonly reason: unknown } | undefined;
+    const held = new Promise<readonly [number, boolean]>((resolve, reject) => {
+      const endWatch = watchWait(options, `waiting for ${titleOf(this.where)}`, (reason) => {
+        givenUp = { reason };
+        connection.call(handle, numberOf(typeId, 'giveUp'), [before], { timeout: PATIENCE }).catch(() => {
+          // A manager that says nothing: the guard is lost, and what comes of the wait later is given back.
+          answer.then(([grant]) => this.giveBack(grant)).catch(() => {});
+          reject(reason);
+        });
       });
+      answer.then(resolve, reject).finally(endWatch);
     });
-    let notified = false;
-    try {
-      await guard.suspended(
-        answer.then(([grant, told]) => {
-          notified = told;
-          return grant;
-        }),
-      );
-    } finally {
-      endWatch();
-    }
-    if (givenUp !== undefined && (abandoned || !notified)) throw givenUp.reason;
+    await guard.suspended(held.then(([grant]) => grant));
+    const [, notified] = await held;
+    if (givenUp !== undefined && !notified) throw givenUp.reason;
   }
 
   /**

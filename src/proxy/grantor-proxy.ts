@@ -61,13 +61,19 @@ export abstract class GrantorProxy extends BaseProxy {
       (grant) => this.giveBack(grant as number),
       holding,
     );
+    const grant = await this.underWay(answer);
+    return grant === undefined ? undefined : this.granted(grant as number);
+  }
+
+  /** The handle stays for as long as the call is, and what comes of it. */
+  protected async underWay<T>(answer: Promise<T>): Promise<T> {
     this.#asking++;
     try {
-      const grant = await answer;
-      return grant === undefined ? undefined : this.granted(grant as number);
+      return await answer;
     } finally {
       this.#asking--;
-      if (this.disposed) this.dropHandle();
+      // Whoever awaits this has its guard first.
+      if (this.disposed) queueMicrotask(() => this.dropHandle());
     }
   }
 
@@ -105,7 +111,12 @@ export abstract class GrantorProxy extends BaseProxy {
       {
         lock: this.identity,
         another: (grant) => this.granted(grant),
+        guardsOf: (grant) => [...(this.#guards.get(grant) ?? [])],
         regranted: (before, after) => this.#regranted(before, after),
+        gone: (grant) => {
+          this.#guards.delete(grant);
+          if (this.disposed) this.dropHandle();
+        },
         giveBack: async (given) => {
           unbind?.();
           await this.#left(given);

@@ -41,6 +41,7 @@ export class Leased implements LeasedTask, Attempt {
   #abort: AbortController | undefined;
   #lost: Error | undefined;
   #ending: Promise<void> | undefined;
+  #ended = false;
   /** What is told when the attempt is over: guards of locks. */
   #bound: Set<(reason: Error) => void> | undefined;
 
@@ -145,7 +146,7 @@ export class Leased implements LeasedTask, Attempt {
     }
     connection.finishEntry(id);
     this.#taker.ended(this, ran, now);
-    if (this.#bound !== undefined) this.#over();
+    this.#over();
   }
 
   /** For the worker loop: `fail` without a promise. `tooLarge`: the answer to the whole error, so a short form goes. */
@@ -169,7 +170,7 @@ export class Leased implements LeasedTask, Attempt {
       writer.item(item);
     });
     this.#taker.ended(this, ran, now);
-    if (this.#bound !== undefined) this.#over();
+    this.#over();
   }
 
   release(): Promise<void> {
@@ -177,7 +178,7 @@ export class Leased implements LeasedTask, Attempt {
       if (this.#lost !== undefined) throw lateError(this.#lost);
       this.#send(ToManager.RELEASE, resolve, reject);
       this.#taker.returned(this);
-      if (this.#bound !== undefined) this.#over();
+      this.#over();
     });
   }
 
@@ -225,20 +226,26 @@ export class Leased implements LeasedTask, Attempt {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
     this.#abort?.abort(reason);
-    if (this.#bound !== undefined) this.#over(reason);
+    this.#over(reason);
   }
 
   bind(lost: (reason: Error) => void): () => void {
+    if (this.#ended) {
+      lost(this.#lost ?? endedError(this.id));
+      return () => {};
+    }
     const bound = (this.#bound ??= new Set());
     bound.add(lost);
     return () => bound.delete(lost);
   }
 
   /** What is bound to the attempt ends with it, here as in the manager. */
-  #over(reason: Error = new LeaseLostError(`task '${this.id}' has been ended`)): void {
-    const bound = [...(this.#bound ?? [])];
+  #over(reason?: Error): void {
+    this.#ended = true;
+    if (this.#bound === undefined) return;
+    const bound = [...this.#bound];
     this.#bound = undefined;
-    for (const lost of bound) lost(reason);
+    for (const lost of bound) lost(reason ?? endedError(this.id));
   }
 
   /** The manager took no end of it: an output that names what is no shared object, say. The lease is still there. */
@@ -295,6 +302,10 @@ class PendingEnd extends Pending {
     else this.#task.refused();
     this.#reject(error);
   }
+}
+
+function endedError(id: string): LeaseLostError {
+  return new LeaseLostError(`task '${id}' has been ended`);
 }
 
 function lateError(lost: Error): Error {

@@ -14,8 +14,12 @@ export interface GuardSource {
   giveBack(guard: LockGuard): Promise<void>;
   /** Another guard of the same grant. */
   another(grant: number): LockGuard;
+  /** All guards of the grant. */
+  guardsOf(grant: number): readonly LockGuard[];
   /** The grant was given up, and another one given for it. */
   regranted(before: number, after: number): void;
+  /** The grant was given up, and none given for it. */
+  gone(grant: number): void;
 }
 
 /**
@@ -77,14 +81,24 @@ export class LockGuard implements AsyncDisposable {
     if (this.#released === undefined) this.#lost.abort(reason);
   }
 
-  /** For the parts of this library: while `waiting` is under way, the lock is given up; it resolves to the new grant. */
+  /**
+   * For the parts of this library: while `waiting` is under way, the lock is given up, for all guards of the grant; it
+   * resolves to the new one. Where it rejects, but for a refusal, they have lost it.
+   */
   async suspended(waiting: Promise<number>): Promise<void> {
     const before = this[grantSymbol].number;
-    this.#suspended = true;
+    const guards = this.#source.guardsOf(before);
+    for (const guard of guards) guard.#suspended = true;
     try {
       this.#source.regranted(before, await waiting);
+    } catch (error) {
+      if (!(error instanceof NotLockOwnerError)) {
+        for (const guard of guards) guard.lost(error as Error);
+        this.#source.gone(before);
+      }
+      throw error;
     } finally {
-      this.#suspended = false;
+      for (const guard of guards) guard.#suspended = false;
     }
   }
 

@@ -18,7 +18,7 @@ export interface LockOwner {
 export class LockProxy extends GrantorProxy {
   /**
    * Waits for the lock. Rejects with `DeadlockError` where that would never end: inside the body of its own
-   * `runExclusive`, or in a circle of flows that are known to wait for each other.
+   * `runExclusive`, or in a circle of flows that are known to wait for each other, whatever their timeouts.
    * @throws TimeoutError, or the signal's reason; the waiter is gone from the queue by then
    */
   async acquire(options?: AcquireOptions): Promise<LockGuard> {

@@ -43,5 +43,5 @@ export function mapStream(
     }
   };
   const leave = (): void => left.abort(new Error('the stream was left'));
-  return new Stream<unknown>(inputs, { ordered, inFlight }, onError === 'throw' ? run : settle, leave);
+  return new Stream<unknown>(inputs, { ordered, inFlight, signal }, onError === 'throw' ? run : settle, leave);
 }

@@ -4,6 +4,8 @@ export interface StreamOptions {
   inFlight?: number | undefined;
   /** In the order of the inputs, or as each is done. Default true. */
   ordered?: boolean | undefined;
+  /** The stream ends with `signal.reason`. */
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -14,6 +16,7 @@ export class Stream<T> implements AsyncIterable<T> {
   readonly #inputs: Iterator<unknown> | AsyncIterator<unknown>;
   readonly #inFlight: number;
   readonly #ordered: boolean;
+  readonly #signal: AbortSignal | undefined;
   readonly #start: (input: unknown) => Promise<T>;
   readonly #left: (() => void) | undefined;
   /** To be read next: started, or, where the order does not matter, done. */
@@ -28,7 +31,7 @@ export class Stream<T> implements AsyncIterable<T> {
   /** `left` is called when nobody reads any more. */
   constructor(
     inputs: Iterable<unknown> | AsyncIterable<unknown>,
-    { inFlight = 1000, ordered = true }: StreamOptions,
+    { inFlight = 1000, ordered = true, signal }: StreamOptions,
     start: (input: unknown) => Promise<T>,
     left?: () => void,
   ) {
@@ -37,6 +40,7 @@ export class Stream<T> implements AsyncIterable<T> {
     }
     this.#inFlight = inFlight;
     this.#ordered = ordered;
+    this.#signal = signal;
     this.#start = start;
     this.#left = left;
     this.#inputs = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
@@ -51,8 +55,11 @@ export class Stream<T> implements AsyncIterable<T> {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<T> {
+    const wake = (): void => this.#wake?.();
+    this.#signal?.addEventListener('abort', wake);
     try {
       for (;;) {
+        this.#signal?.throwIfAborted();
         const next = this.#next.shift();
         if (next !== undefined) {
           this.#held--;
@@ -70,9 +77,17 @@ export class Stream<T> implements AsyncIterable<T> {
       }
     } finally {
       this.#stopped = true;
+      this.#signal?.removeEventListener('abort', wake);
       this.#left?.();
-      await this.#inputs.return?.();
+      await this.#endInputs();
     }
+  }
+
+  /** A source that is asked for its next input may never give it: its end is then not waited for. */
+  async #endInputs(): Promise<void> {
+    const ending = Promise.resolve(this.#inputs.return?.());
+    if (this.#filling === undefined) await ending;
+    else ending.catch(() => {});
   }
 
   #fill(): void {

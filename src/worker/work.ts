@@ -55,6 +55,11 @@ async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: Abor
       await connection.returned();
       continue;
     }
+    if (isAborted(signal)) {
+      // It came while the loop was told to end.
+      task.release().catch(() => {});
+      return;
+    }
     const running = runTask(task as Leased, runner);
     if (running !== undefined) await running;
   }

@@ -111,6 +111,47 @@ export function conditionContract(setting: Setting): void {
       expect(await condition.snapshot()).toEqual({ locked: false, waiting: 0 });
     });
 
+    test('while it waits, no guard of the grant holds the lock: a re-entrant one is asked for anew', async () => {
+      const client = await manager().client();
+      const lock = client.rlock(freshName('rlock'));
+      const other = (await manager().client()).rlock(lock.name);
+      const condition = client.condition(undefined, { lock });
+      let nested: Promise<bigint> | undefined;
+      const waiting = lock.runExclusive((outer) =>
+        lock.runExclusive(async (inner) => {
+          const wait = condition.wait(inner);
+          expect([inner.held, outer.held]).toEqual([false, false]);
+          nested = lock.runExclusive(({ token }) => token);
+          await wait;
+          return outer.token;
+        }),
+      );
+      await arrived(client);
+      const theirs = await other.acquire();
+      const { token } = theirs;
+      await theirs.release();
+      await lock.runExclusive(() => condition.notify());
+      const again = await waiting;
+      // Each had the lock for itself.
+      expect(new Set([token, await nested, again]).size).toBe(3);
+      expect(await lock.locked()).toBe(false);
+    });
+
+    test('its proxy is disposed of while it waits: it still ends, with the lock', async () => {
+      const client = await manager().client();
+      const name = freshName('condition');
+      const condition = client.condition(name);
+      await condition.runExclusive(async (guard) => {
+        const waiting = condition.wait(guard, { timeout: 20 });
+        await condition.dispose();
+        await expect(waiting).rejects.toThrow(TimeoutError);
+        expect(guard.held).toBe(true);
+        await expect(condition.wait(guard)).rejects.toThrow('disposed');
+        expect(guard.held).toBe(true);
+      });
+      expect(await client.condition(name).snapshot()).toEqual({ locked: false, waiting: 0 });
+    });
+
     test('L4 only a guard that holds the lock can wait, and only who holds it can notify', async () => {
       const client = await manager().client();
       const condition = client.condition();

@@ -167,7 +167,7 @@ export function deadlockContract(setting: Setting): void {
       const queue = client.queue<string>();
       const held = await b.acquire();
       const both = a.runExclusive(() => Promise.all([b.runExclusive(() => 'b'), queue.get()]));
-      await arrived(client);
+      await until(async () => (await client.inspect.locks()).find(({ name }) => name === b.name)?.waiters.length === 1);
       const closing = a.acquire({ holding: [held] });
       await arrived(client);
       // Once the item is there, nothing but the circle is left.

@@ -110,6 +110,29 @@ describe.each(places)('%s', (place) => {
       await expect(queue.handle('t4').result()).rejects.toThrow(TaskCancelledError);
     });
 
+    test.each(['a failure', 'its signal', 'leaving the loop'])(
+      '%s ends it while its source takes its time',
+      async (how) => {
+        const { name, other, queue } = await aQueue();
+        working(other, name, handlers);
+        async function* slow() {
+          yield how === 'a failure' ? 2 : 1;
+          await new Promise(() => {});
+        }
+        const aborting = new AbortController();
+        const reading = (async () => {
+          for await (const output of queue.map('odd', slow(), { signal: aborting.signal })) {
+            expect(output).toBe(1);
+            if (how === 'leaving the loop') return 'left';
+            aborting.abort(new Error('enough'));
+          }
+          return 'ended';
+        })();
+        if (how === 'leaving the loop') expect(await reading).toBe('left');
+        else await expect(reading).rejects.toThrow(how === 'a failure' ? '2 is even' : 'enough');
+      },
+    );
+
     test('mistakes are named at once', async () => {
       const { queue } = await aQueue();
       expect(() => queue.map('double', [], { onError: 'ignore' as never })).toThrow(TypeError);
@@ -169,6 +192,20 @@ describe.each(places)('%s', (place) => {
       }
       expect(await handles[0]!.state()).toBe('leased');
       expect(() => asCompleted(handles, { timeout: -1 })).toThrow(RangeError);
+    });
+
+    test('asCompleted: two readers share what ends; after one has left there is nothing to read', async () => {
+      const { handles, tasks } = await leased(3);
+      const shared = asCompleted(handles);
+      const readers = [shared.toArray(), shared.toArray()];
+      for (const task of tasks) await task.complete();
+      expect((await Promise.all(readers)).flat()).toHaveLength(3);
+      const left = asCompleted(handles);
+      for await (const handle of left) {
+        expect(handles).toContain(handle);
+        break;
+      }
+      expect((await left.toArray()).length).toBeLessThan(3);
     });
 
     test('wait: until all have ended, one has, or one has failed', async () => {

@@ -91,6 +91,27 @@ describe.each(places)('%s', (place) => {
     await loop.stop();
   });
 
+  test('an attempt that waits for what it holds itself ends all the same, and the lock passes on to others', async () => {
+    const { worker, name, queue, lock } = await setting();
+    let waiting: Promise<unknown> | undefined;
+    const loop = working(worker, name, {
+      keep: async (_input: unknown, { client: own }: TaskContext) => {
+        const there = own.lock(lock.name);
+        await there.acquire();
+        waiting = there.acquire();
+        waiting.catch(() => {});
+        await arrived(worker);
+        return 'done';
+      },
+    });
+    const handle = await queue.put('keep');
+    expect(await handle.result()).toBe('done');
+    await expect(waiting).rejects.toThrow(LeaseLostError);
+    await (await lock.acquire()).release();
+    expect(await queue.dict.counts()).toMatchObject({ leased: 0, succeeded: 1 });
+    await loop.stop();
+  });
+
   test('a condition of the attempt, and a wait for it', async () => {
     const { worker, client, name, queue } = await setting();
     const condition = client.condition(fresh('condition'));

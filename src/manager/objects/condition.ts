@@ -70,7 +70,7 @@ export class Condition extends SharedObject {
       throw new NotLockOwnerError(`only a guard that holds ${this.#lock.title} can wait for ${this.title}`);
     }
     const of = lease === undefined ? undefined : countOf(lease, 'a lease', 1);
-    const unbind = of === undefined ? undefined : call.session.bind(of, () => call.refuse(attemptEnded(this)));
+    const unbind = of === undefined ? undefined : call.session.bind(of, () => call.refuse(attemptEnded(this)), true);
     const left = (): void => {
       remove();
       this.#byToken.delete(at);

@@ -87,7 +87,7 @@ export abstract class Grantor extends SharedObject implements Blocker {
   /** Joins those who wait with a call that is parked already: it is granted, or waits, whatever comes. */
   join(call: Call, weight: number, lease: number | undefined, granted: Granted): void {
     if (this.#open(weight)) {
-      call.answer(granted(this.#grant(call.session, weight, lease).token));
+      this.#answer({ call, weight, granted, lease });
     } else {
       this.#wait({ call, weight, granted, lease });
       breakCycles(this);
@@ -134,11 +134,21 @@ export abstract class Grantor extends SharedObject implements Blocker {
   /** Whoever is next, and fits, has it. */
   protected pass(): void {
     for (let next = this.#waiters.peek(); next !== undefined && this.free >= next.weight; next = this.#waiters.peek()) {
-      const { call, weight, granted, lease } = next;
       this.#waiters.shift();
-      call.answer(granted(this.#grant(call.session, weight, lease).token));
+      this.#answer(next);
     }
     if (this.#waiters.size > 0) breakCycles(this);
+  }
+
+  #answer({ call, weight, granted, lease }: Waiter): void {
+    let token: number;
+    try {
+      token = this.#grant(call.session, weight, lease).token;
+    } catch (error) {
+      call.fail(error);
+      return;
+    }
+    call.answer(granted(token));
   }
 
   #open(weight: number): boolean {
@@ -147,7 +157,8 @@ export abstract class Grantor extends SharedObject implements Blocker {
 
   #wait(waiter: Waiter): Answer {
     const { call, lease } = waiter;
-    const unbind = lease === undefined ? undefined : call.session.bind(lease, () => call.refuse(attemptEnded(this)));
+    const unbind =
+      lease === undefined ? undefined : call.session.bind(lease, () => call.refuse(attemptEnded(this)), true);
     const leave = this.#waiters.add(waiter);
     call.waitsFor = this;
     return call.park(() => {
@@ -165,7 +176,7 @@ export abstract class Grantor extends SharedObject implements Blocker {
       manager.tellHolders(this.shown, 'lockBroken', [session.peer.pid, session.peer.name, grant.token]);
       this.end(grant);
     };
-    const unbind = lease === undefined ? undefined : session.bind(lease, broken);
+    const unbind = lease === undefined ? undefined : session.bind(lease, broken, false);
     session.holdings.add(broken);
     grant.forget = () => {
       session.holdings.delete(broken);

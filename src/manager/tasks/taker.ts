@@ -16,21 +16,28 @@ export interface WorkerInfo {
   readonly host: string;
 }
 
-/** What ends with leases: locks that an attempt took, and waits for them. */
+/** What ends with leases: waits of an attempt for locks, and locks that it took. */
 class Bound {
-  readonly #ends = new Map<number, Set<() => void>>();
+  readonly #waits = new Map<number, Set<() => void>>();
+  readonly #grants = new Map<number, Set<() => void>>();
 
-  bind(lease: number, end: () => void): () => void {
-    const ends = this.#ends.get(lease) ?? new Set();
-    this.#ends.set(lease, ends.add(end));
+  bind(lease: number, end: () => void, waits: boolean): () => void {
+    const by = waits ? this.#waits : this.#grants;
+    const ends = by.get(lease) ?? new Set();
+    by.set(lease, ends.add(end));
     return () => {
       ends.delete(end);
-      if (ends.size === 0) this.#ends.delete(lease);
+      if (ends.size === 0 && by.get(lease) === ends) by.delete(lease);
     };
   }
 
+  /** The waits first: what the attempt held must not be passed on to itself. */
   ended(lease: number): void {
-    for (const end of [...(this.#ends.get(lease) ?? [])]) end();
+    for (const by of [this.#waits, this.#grants]) {
+      const ends = by.get(lease);
+      by.delete(lease);
+      for (const end of [...(ends ?? [])]) end();
+    }
   }
 }
 
@@ -59,9 +66,9 @@ export class Taker implements Holder {
     this.worker = { name: session.peer.name, pid: session.peer.pid, host: session.peer.host };
   }
 
-  /** `end` is called when the lease ends before the function returned is. */
-  bind(lease: number, end: () => void): () => void {
-    return (this.bound ??= new Bound()).bind(lease, end);
+  /** `end` is called when the lease ends before the function returned is; of one that `waits` before others. */
+  bind(lease: number, end: () => void, waits: boolean): () => void {
+    return (this.bound ??= new Bound()).bind(lease, end, waits);
   }
 
   /** There is room for another task that it did not ask for by a call. */
