@@ -33,16 +33,20 @@ export class ConditionProxy extends GrantorProxy {
     options?.signal?.throwIfAborted();
     const { connection, handle, typeId, attempt } = this.where;
     const before = guard[grantSymbol].number;
-    const answer = this.underWay(this.call('wait', [before, attempt?.lease])) as Promise<unknown> as Promise<
-      [number, boolean]
-    >;
+    let abandoned = false;
+    const answer = this.underWay(this.call('wait', [before, attempt?.lease]), (come) => {
+      const [grant, notified] = come as unknown as [number, boolean];
+      // Its caller has left without it.
+      if (abandoned) this.giveBack(grant).catch(() => {});
+      return [grant, notified] as const;
+    });
     let givenUp: { readonly reason: unknown } | undefined;
     const held = new Promise<readonly [number, boolean]>((resolve, reject) => {
       const endWatch = watchWait(options, `waiting for ${titleOf(this.where)}`, (reason) => {
         givenUp = { reason };
         connection.call(handle, numberOf(typeId, 'giveUp'), [before], { timeout: PATIENCE }).catch(() => {
           // A manager that says nothing: the guard is lost, and what comes of the wait later is given back.
-          answer.then(([grant]) => this.giveBack(grant)).catch(() => {});
+          abandoned = true;
           reject(reason);
         });
       });

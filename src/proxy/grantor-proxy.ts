@@ -61,19 +61,17 @@ export abstract class GrantorProxy extends BaseProxy {
       (grant) => this.giveBack(grant as number),
       holding,
     );
-    const grant = await this.underWay(answer);
-    return grant === undefined ? undefined : this.granted(grant as number);
+    return this.underWay(answer, (grant) => (grant === undefined ? undefined : this.granted(grant as number)));
   }
 
-  /** The handle stays for as long as the call is, and what comes of it. */
-  protected async underWay<T>(answer: Promise<T>): Promise<T> {
+  /** The handle stays until the call has been answered and `come` has made of it what it is for. */
+  protected async underWay<T, R>(answer: Promise<T>, come: (value: T) => R): Promise<R> {
     this.#asking++;
     try {
-      return await answer;
+      return come(await answer);
     } finally {
       this.#asking--;
-      // Whoever awaits this has its guard first.
-      if (this.disposed) queueMicrotask(() => this.dropHandle());
+      if (this.disposed) this.dropHandle();
     }
   }
 

@@ -399,6 +399,18 @@ export function lockContract(setting: Setting): void {
       await (await client.lock(name).acquire()).release();
     });
 
+    test('a proxy that is disposed of while it waits: the guard that comes is as good as any', async () => {
+      const { client, name, lock } = await freshLock();
+      const held = await client.lock(name).acquire();
+      const waiting = lock.acquire();
+      await lock.dispose();
+      await held.release();
+      const guard = await waiting;
+      await client.dict<string, number>().set('a', 1, { guard });
+      await guard.release();
+      expect(await client.lock(name).locked()).toBe(false);
+    });
+
     test('a name that belongs to something else', async () => {
       const { client, name, lock } = await freshLock();
       await lock.locked();
