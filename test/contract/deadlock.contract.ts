@@ -51,17 +51,20 @@ export function deadlockContract(setting: Setting): void {
     test('L8 across processes', async () => {
       const client = await manager().client();
       const [a, b] = [freshName('lock'), freshName('lock')];
-      const there = party().run(
-        ({ client: theirs, say }, a, b) =>
-          theirs.lock(b).runExclusive(async () => {
-            say('holds');
-            return theirs.lock(a).runExclusive(() => 'there');
-          }),
-        a,
-        b,
-      );
+      let there: Promise<string> | undefined;
       await client.lock(a).runExclusive(async () => {
-        expect(await party().said()).toBe('holds');
+        // Listened for before it can be said, and asked for when this flow has the first lock.
+        const said = party().said();
+        there = party().run(
+          ({ client: theirs, say }, a, b) =>
+            theirs.lock(b).runExclusive(async () => {
+              say('holds');
+              return theirs.lock(a).runExclusive(() => 'there');
+            }),
+          a,
+          b,
+        );
+        expect(await said).toBe('holds');
         await until(async () => (await client.inspect.locks()).find(({ name }) => name === a)?.waiters.length === 1);
         const failure = (await client
           .lock(b)
