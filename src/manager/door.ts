@@ -216,6 +216,7 @@ class Entrance {
       helped.helper = this.link;
       id = helped.id;
       this.#welcome(id, helped.secret);
+      for (const board of core.boards) board.takers.helperJoined(helped);
     } else {
       const ticket = typeof claim === 'string' ? claim : undefined;
       this.link.carryLong(sideOfManager);

@@ -6,6 +6,7 @@ import { LeaseLostError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { ToClient } from '../../protocol/messages.ts';
 import type { Failure, Holder, Task } from '../../queue/task.ts';
+import type { Link } from '../../transport/link.ts';
 import type { Session } from '../session.ts';
 import { failureItem } from './payload.ts';
 
@@ -57,8 +58,8 @@ export class Taker implements Holder {
   readonly extended = new Map<number, number>();
   /** By lease: what ends with it. Only while there is something. */
   bound: Bound | undefined = undefined;
-  /** It has been asked to give back what it has not started. */
-  recalled = false;
+  /** The helper that has been asked to give back what has not been started, and has not answered. */
+  recalled: Link | undefined = undefined;
 
   constructor(session: Session, handle: number) {
     this.session = session;
@@ -115,8 +116,8 @@ export class Taker implements Holder {
   /** Asks for un-started tasks back, by the helper, which answers even while the main thread is busy. */
   recall(): void {
     const link = this.session.helper;
-    if (link === undefined || this.recalled) return;
-    this.recalled = true;
+    if (link === undefined || this.recalled === link) return;
+    this.recalled = link;
     // All of them: the helper tells what has been started, and takes what its main thread has not read up to the last.
     const leases = [...this.leases.keys()];
     const start = link.begin(ToClient.RECALL);

@@ -137,7 +137,7 @@ export class Takers {
   gaveBack(taker: Taker, leases: readonly number[]): void {
     const now = this.#manager.now();
     for (const lease of leases) this.#queue.giveBack(taker, lease, now);
-    taker.recalled = false;
+    taker.recalled = undefined;
     this.resize(taker, 1);
   }
 
@@ -182,6 +182,12 @@ export class Takers {
   /** The session reads again: its windows may be filled. */
   sessionWritable(session: Session): void {
     for (const taker of session.takers.values()) if (this.#all.has(taker)) this.feed(taker);
+  }
+
+  /** The session's helper is there, perhaps in the place of one that left without an answer. */
+  helperJoined(session: Session): void {
+    if (this.#waits.size === 0) return;
+    for (const taker of session.takers.values()) if (this.#all.has(taker) && taker.spare > 0) taker.recall();
   }
 
   dropped(reason: Error): void {
@@ -240,9 +246,9 @@ export class Takers {
     this.#queue.fail({ holder: taker, lease, number, ranFor: NEVER }, failure, true, this.#manager.now());
   }
 
-  /** Somebody waits with nothing to do: ask those who hold un-started tasks for them. */
+  /** Somebody waits with nothing to do: ask those who hold un-started tasks for them, whatever their window is by now. */
   #recall(): void {
-    for (const taker of this.#all) if (taker.window > 1 && taker.leases.size > 1) taker.recall();
+    for (const taker of this.#all) if (taker.spare > 0) taker.recall();
   }
 
   #lose(taker: Taker, how: ProcessEnd): void {
