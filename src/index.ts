@@ -88,6 +88,7 @@ export type { Feed, FeedOptions } from './proxy/feed.ts';
 export type { PublishOptions, TopicProxy, TopicState } from './proxy/topic-proxy.ts';
 export { type ManagerProcess, startManager } from './start/start-manager.ts';
 export { defineTasks, type Handler, type Handlers, type TaskContext } from './proxy/task-context.ts';
+export * from './scheduling.ts';
 export * from './tasks.ts';
 export type { WaitOptions } from './waiting.ts';
 export { work, type WorkOptions } from './worker/work.ts';

@@ -30,5 +30,7 @@ export interface ManagerOptions {
   modules?: readonly (string | URL)[] | undefined;
   /** Defaults of every task queue. */
   queue?: TaskQueueOptions | undefined;
+  /** Amounts of this host, by name, that all tasks of all queues hold from while they run. */
+  resources?: Readonly<Record<string, number>> | undefined;
   limits?: ManagerLimits | undefined;
 }

@@ -1,6 +1,7 @@
 /**
  * The words of tasks that users write and read: references, options, states, records.
  */
+import type { Backoff, Policy, PolicyName, RateLimit } from './scheduling.ts';
 import type { WaitOptions } from './waiting.ts';
 
 /** Where a reference carries the type of what it stands for; there is nothing there at run time. */
@@ -81,6 +82,26 @@ export interface PutOptions {
   retries?: number | undefined;
   /** A worker that ends while it runs this task fails it, with `WorkerLostError`; no second attempt. */
   atMostOnce?: boolean | undefined;
+  /** The worker must have all of these. */
+  tags?: readonly string[] | undefined;
+  /** Amounts held while it runs: of the host where the manager has an amount of that name, else of the worker's own. */
+  resources?: Readonly<Record<string, number>> | undefined;
+  /** At most `keyConcurrency` tasks of one key run at a time. */
+  key?: string | undefined;
+  /** Groups share the queue fairly, by their `weights`; tasks without one are a group of their own. */
+  group?: string | undefined;
+  /** Only the worker of this name runs it. */
+  worker?: string | undefined;
+  /** ms before it may run. */
+  delay?: number | undefined;
+  /** When it may run at the earliest, by the wall clock of the manager's host at the time of the put. */
+  runAt?: Date | undefined;
+  /** Longest wait (ms) until a worker starts it, counted from when it may run; then it ends `expired`. */
+  expires?: number | undefined;
+  /** Longest run (ms) of one attempt; then it fails with `TaskTimeoutError`, and the worker that overruns is ended. */
+  runTimeout?: number | undefined;
+  /** How long it waits after a failure before it is tried again. Default: the queue's `backoff`. */
+  backoff?: Backoff | undefined;
 }
 
 /** What a task queue is made with; where an option is left out, the manager's `queue` option counts. */
@@ -95,8 +116,34 @@ export interface TaskQueueOptions {
   poisonAfter?: number | undefined;
   /** How long (ms) a worker may be silent before its leases end. Default 15,000. */
   leaseTimeout?: number | undefined;
+  /** Who goes first among tasks of the same group and priority. Default 'fifo'. An object only in the manager's own process. */
+  policy?: PolicyName | Policy | undefined;
+  /** A waiting task gains one point of priority in so many ms, so that nothing starves. Default: none. */
+  ageing?: number | undefined;
+  /** Shares of groups; 1 where none is given. */
+  weights?: Readonly<Record<string, number>> | undefined;
+  /** Most tasks that run at a time, on all workers together. Default: no limit. */
+  concurrency?: number | undefined;
+  /** Most tasks of one `key` that run at a time. Default: no limit. */
+  keyConcurrency?: number | undefined;
+  /** How many tasks may start in a time. Default: no limit. */
+  rateLimit?: RateLimit | undefined;
+  /** How long a failed task waits before it is tried again, where the put does not say. Default: not at all. */
+  backoff?: Backoff | undefined;
+  /** ms between the signal that tells a running task to end and the end of its worker. Default 5,000. */
+  cancelGrace?: number | undefined;
   /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
   keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
+}
+
+/** What a worker offers, and under which name: of tasks that ask for more, it is given none. */
+export interface TakeOptions {
+  /** Default: the client's name. */
+  name?: string | undefined;
+  /** Tags that it has. */
+  tags?: readonly string[] | undefined;
+  /** Amounts of which its tasks may hold no more at a time. */
+  resources?: Readonly<Record<string, number>> | undefined;
 }
 
 /** What is known of a task: made when somebody asks. */

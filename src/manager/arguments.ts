@@ -30,6 +30,15 @@ export function listOf(item: Item, what: string): readonly Item[] {
   throw new TypeError(`${what} must be a list`);
 }
 
+/** Of [key, value, …]. */
+export function optionMap(options: Item): Map<string, Item> {
+  const map = new Map<string, Item>();
+  if (Array.isArray(options)) {
+    for (let i = 0; i + 1 < options.length; i += 2) map.set(String(options[i]), options[i + 1] as Item);
+  }
+  return map;
+}
+
 /** SameValueZero for scalars, the same bytes for the rest. */
 export function same(a: Item, b: Item): boolean {
   if (a === b) return true;

@@ -136,8 +136,7 @@ export class ManagerCore {
     });
   }
 
-  open(typeId: string, name: string | undefined, options: Item): SharedObject {
-    const given = optionMap(options);
+  open(typeId: string, name: string | undefined, given: ReadonlyMap<string, Item>): SharedObject {
     const existing = name === undefined ? undefined : this.#named.get(name);
     if (existing !== undefined) {
       if (existing.type.typeId !== typeId) {
@@ -306,12 +305,4 @@ export class ManagerCore {
     this.#objects.clear();
     this.#named.clear();
   }
-}
-
-function optionMap(options: Item): Map<string, Item> {
-  const map = new Map<string, Item>();
-  if (Array.isArray(options)) {
-    for (let i = 0; i + 1 < options.length; i += 2) map.set(String(options[i]), options[i + 1] as Item);
-  }
-  return map;
 }

@@ -15,7 +15,7 @@ import { Door } from './door.ts';
 import { newMutex, type NewMutex } from './gate.ts';
 import { connectLocally } from './local.ts';
 import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
-import type { TaskDefaults } from './tasks/options.ts';
+import { taskDefaults } from './tasks/options.ts';
 
 export const coreOf = Symbol('core');
 
@@ -66,7 +66,7 @@ export class Manager implements AsyncDisposable {
     this.#core = new ManagerCore({
       newMutex: internals.newMutex ?? newMutex,
       maxObjects: atLeastOne(limits.objects ?? 1_000_000, 'limits.objects'),
-      tasks: taskDefaults(options),
+      tasks: taskDefaults(options.queue ?? {}),
       pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
     });
     this.#door = new Door({
@@ -204,16 +204,4 @@ function atLeastOne(value: number, name: string): number {
 function atLeast(least: number, value: number, name: string): number {
   if (typeof value === 'number' && value >= least) return value;
   throw new RangeError(`${name} must be a number of at least ${least}, not ${String(value)}`);
-}
-
-function taskDefaults({ queue = {} }: ManagerOptions): TaskDefaults {
-  return {
-    maxSize: atLeastOne(queue.maxSize ?? Infinity, 'queue.maxSize'),
-    maxBytes: atLeastOne(queue.maxBytes ?? Infinity, 'queue.maxBytes'),
-    retries: queue.retries ?? 0,
-    poisonAfter: atLeastOne(queue.poisonAfter ?? 3, 'queue.poisonAfter'),
-    leaseTimeout: atLeastOne(queue.leaseTimeout ?? 15_000, 'queue.leaseTimeout'),
-    keepCount: queue.keepRecords?.count ?? 200_000,
-    keepAge: queue.keepRecords?.age ?? 3_600_000,
-  };
 }

@@ -12,6 +12,7 @@ import { orderToClient } from '../protocol/order.ts';
 import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import type { Side } from '../transport/long-frames.ts';
+import { optionMap } from './arguments.ts';
 import type { Call } from './call.ts';
 import { readCall, readHold } from './call-frames.ts';
 import { Coalesced } from './coalesced.ts';
@@ -22,7 +23,7 @@ import { Loans } from './loans.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
-import type { Taker } from './tasks/taker.ts';
+import { type Offered, offerOf, type Taker } from './tasks/taker.ts';
 import { Tasks } from './tasks/tasks.ts';
 
 /** Who is at the other end, as they say. */
@@ -58,6 +59,8 @@ export class Session {
   readonly feeds = new Feeds();
   /** By the handle of their queue. */
   readonly takers = new Map<number, Taker>();
+  /** By handle of a task queue: what is offered by whoever takes through it, where that is more than a name. */
+  readonly offers = new Map<number, Offered>();
   /** What else ends with the session: guards. */
   readonly holdings = new Set<() => void>();
   /** Names of tasks by the client's index. */
@@ -271,6 +274,7 @@ export class Session {
     entry.hold?.end();
     if (entry.object !== undefined) this.manager.release(entry.object);
     const taker = this.takers.get(handle);
+    this.offers.delete(handle);
     if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
   }
 
@@ -327,9 +331,13 @@ export class Session {
     const typeId = reader.text();
     const name = reader.scalar();
     const options = reader.item();
-    this.attach(number, () =>
-      this.manager.open(typeId, typeof name === 'string' ? name : undefined, this.adopt(options)),
-    );
+    this.attach(number, () => {
+      const given = optionMap(this.adopt(options));
+      const offer = typeId === 'tasks' ? given.get('offer') : undefined;
+      if (offer !== undefined) this.offers.set(number, offerOf(offer, this.peer.name));
+      given.delete('offer');
+      return this.manager.open(typeId, typeof name === 'string' ? name : undefined, given);
+    });
   }
 
   /**

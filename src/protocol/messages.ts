@@ -202,7 +202,29 @@ export const Refusal = { version: 1, authentication: 2, connections: 3, protocol
 export const GONE = 'gone';
 
 /** Keys of a put's options as they cross. */
-export const PutKey = { id: 1, priority: 2, after: 3, retries: 4, atMostOnce: 5, poisonAfter: 6 } as const;
+export const PutKey = {
+  id: 1,
+  priority: 2,
+  after: 3,
+  retries: 4,
+  atMostOnce: 5,
+  poisonAfter: 6,
+  /** list of strings */
+  tags: 7,
+  /** [name, amount, …] */
+  resources: 8,
+  key: 9,
+  group: 10,
+  worker: 11,
+  /** Times in ms. */
+  delay: 12,
+  /** ms since 1970 */
+  runAt: 13,
+  expires: 14,
+  runTimeout: 15,
+  /** [base, factor, max, jitter]: see Backoff */
+  backoff: 16,
+} as const;
 
 /** A failure of the manager in plain form: [code, message, [field, value, …], cause as packed bytes]. */
 export type WireErrorParts = readonly [code: string, message: string, fields: readonly unknown[], cause: unknown];

@@ -5,6 +5,7 @@ import { encode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
 import type { HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import { taskQueueItems } from './task-queue-options.ts';
 import { attemptClient } from './attempt-client.ts';
 import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
 import type { Connection } from './connection.ts';
@@ -198,9 +199,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     name = 'default',
     options?: TaskQueueOptions,
   ): TaskQueueProxy<HandlersOf<M>> {
-    const { keepRecords, ...rest } = options ?? {};
-    const flat = { ...rest, keepCount: keepRecords?.count, keepAge: keepRecords?.age };
-    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, flat), this.#helperSource);
+    if (typeof options?.policy === 'object') {
+      throw new TypeError('a policy of your own runs in the manager: give it to new Manager({ queue: { policy } })');
+    }
+    const items = taskQueueItems(options ?? {}).flat();
+    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, {}, items), this.#helperSource);
   }
 
   /** An object of a type that was registered with the manager. `args` go to its factory. */
@@ -240,12 +243,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     return attemptClient(this, attempt, (typeId, name, options) => ({ ...this.#open(typeId, name, options), attempt }));
   }
 
-  #open(typeId: string, name: string | undefined, options: object = {}): ObjectHandle {
+  #open(typeId: string, name: string | undefined, options: object = {}, items: Item[] = []): ObjectHandle {
     if (name !== undefined && (typeof name !== 'string' || name === '')) {
       throw new TypeError('a name must be a string that is not empty; leave it out for an unnamed object');
     }
     const { connection } = this.#setup;
-    const items: Item[] = [];
     for (const [key, value] of Object.entries(options)) {
       if (value !== undefined) items.push(key, encode(value, connection.codec, key));
     }

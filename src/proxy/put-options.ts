@@ -1,7 +1,10 @@
 /** The options of a put, checked at the caller: what is wrong is named before anything is sent. */
 import { isJobRef, jobRef } from '../job-ref.ts';
+import { PutKey } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
 import type { PutOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
+import { amountItems, atLeast, backoffItem, checkNames, tagItems, word } from './scheduling-items.ts';
 
 /** Options of every task that is put, and how far ahead to read. */
 export interface PutManyOptions extends Omit<PutOptions, 'id'>, WaitOptions {
@@ -9,35 +12,66 @@ export interface PutManyOptions extends Omit<PutOptions, 'id'>, WaitOptions {
   inFlight?: number | undefined;
 }
 
-const known = ['id', 'priority', 'after', 'retries', 'atMostOnce', 'signal', 'timeout'];
+type Given<K extends keyof PutOptions> = Exclude<PutOptions[K], undefined>;
 
-export interface CheckedPut {
-  readonly id: string | undefined;
-  readonly priority: number | undefined;
-  readonly after: readonly string[] | undefined;
-  readonly retries: number | undefined;
-  readonly atMostOnce: boolean | undefined;
+/** How each option is checked, and what crosses for it: undefined for what says no more than its absence. */
+const items: { readonly [K in keyof PutOptions]-?: (value: Given<K>, queue: string) => Item } = {
+  id: chosenId,
+  priority(value) {
+    if (typeof value === 'number' && !Number.isNaN(value)) return value;
+    throw new TypeError('priority must be a number; higher runs sooner');
+  },
+  after(value, queue) {
+    const ids = idsOf(value, queue);
+    return ids.length === 0 ? undefined : ids;
+  },
+  retries(value) {
+    if (Number.isInteger(value) && value >= 0) return value;
+    throw new RangeError(`retries must be a whole number of 0 or more, not ${String(value)}`);
+  },
+  atMostOnce(value) {
+    if (typeof value !== 'boolean') throw new TypeError('atMostOnce must be a boolean');
+    return value ? true : undefined;
+  },
+  tags: (value) => tagItems(value),
+  resources: (value) => amountItems(value, 'resources'),
+  key: (value) => word(value, 'key'),
+  group: (value) => word(value, 'group'),
+  worker: (value) => word(value, 'worker'),
+  delay: (value) => atLeast(0, value, 'delay') || undefined,
+  runAt(value) {
+    if (value instanceof Date && !Number.isNaN(value.getTime())) return value.getTime();
+    throw new TypeError('runAt must be a Date that is one');
+  },
+  expires: (value) => atLeast(0, value, 'expires'),
+  runTimeout(value) {
+    if (value > 0) return atLeast(0, value, 'runTimeout');
+    throw new RangeError(`runTimeout must be more than 0 ms, not ${String(value)}`);
+  },
+  backoff: backoffItem,
+};
+
+const known = [...Object.keys(items), 'signal', 'timeout'];
+
+/** The options as they cross; undefined where there are none. */
+export function putItems(options: PutOptions & WaitOptions, queue: string): Item[] | undefined {
+  checkNames('put()', options, known);
+  if (options.delay !== undefined && options.runAt !== undefined) {
+    throw new TypeError('delay and runAt both say when the task may run; give one of them');
+  }
+  let list: Item[] | undefined;
+  for (const [name, check] of Object.entries(items) as [keyof PutOptions, (value: never, queue: string) => Item][]) {
+    const value = options[name];
+    const item = value === undefined ? undefined : check(value as never, queue);
+    if (item !== undefined) (list ??= []).push(PutKey[name], item);
+  }
+  return list;
 }
 
-export function checkPutOptions(options: PutOptions & WaitOptions, queue: string): CheckedPut {
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw new TypeError(`put() has no option '${name}'; it takes ${known.join(', ')}`);
-  }
-  const { id, priority, after, retries, atMostOnce } = options;
-  if (id !== undefined && (typeof id !== 'string' || id === '')) {
-    throw new TypeError('id must be a string that is not empty');
-  }
-  if (id !== undefined && /^t[1-9]\d*$/.test(id)) {
-    throw new RangeError(`ids like '${id}' are the manager's own; choose one of another form`);
-  }
-  if (priority !== undefined && (typeof priority !== 'number' || Number.isNaN(priority))) {
-    throw new TypeError('priority must be a number; higher runs sooner');
-  }
-  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
-    throw new RangeError(`retries must be a whole number of 0 or more, not ${String(retries)}`);
-  }
-  if (atMostOnce !== undefined && typeof atMostOnce !== 'boolean') throw new TypeError('atMostOnce must be a boolean');
-  return { id, priority, retries, atMostOnce, after: after === undefined ? undefined : idsOf(after, queue) };
+function chosenId(id: string): string {
+  if (typeof id !== 'string' || id === '') throw new TypeError('id must be a string that is not empty');
+  if (!/^t[1-9]\d*$/.test(id)) return id;
+  throw new RangeError(`ids like '${id}' are the manager's own; choose one of another form`);
 }
 
 function idsOf(after: NonNullable<PutOptions['after']>, queue: string): string[] {

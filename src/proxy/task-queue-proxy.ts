@@ -1,15 +1,25 @@
 import { encode, encodeTo } from '../protocol/codec.ts';
-import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
-import type { Item } from '../protocol/wire.ts';
-import type { Call, InputOf, LeasedTask, OutputOf, PutOptions, TaskHandle, TaskName, Wired } from '../tasks.ts';
+import { PutFlags, ToManager } from '../protocol/messages.ts';
+import type {
+  Call,
+  InputOf,
+  LeasedTask,
+  OutputOf,
+  PutOptions,
+  TakeOptions,
+  TaskHandle,
+  TaskName,
+  Wired,
+} from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Client } from './client.ts';
 import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
 import { type MapOptions, mapStream } from './map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
-import { checkPutOptions, type PutManyOptions } from './put-options.ts';
+import { putItems, type PutManyOptions } from './put-options.ts';
 import { Stream } from './stream.ts';
+import { offerItem } from './take-options.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handlers } from './task-context.ts';
 import { TaskDictProxy } from './task-dict-proxy.ts';
@@ -19,6 +29,7 @@ import type { Helper } from './helper.ts';
 
 /** How the worker loop reaches the taking side. */
 export const taker = Symbol('taker');
+export const takerFor = Symbol('taker for an offer');
 export const home = Symbol('home');
 
 /** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
@@ -38,6 +49,9 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   readonly #lasting: TaskCalls;
   readonly #taker: TaskTaker;
   readonly #helper: HelperSource;
+  /** By what they offer. */
+  readonly #offering = new Map<string, TaskTaker>();
+  readonly #holds: boolean;
 
   /** `source`: whose taking side a held proxy shares. */
   constructor(where: ObjectHandle, helper: HelperSource, source?: TaskTaker) {
@@ -46,6 +60,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     this.#helper = helper;
     this.#calls = new TaskCalls(connection, handle, name ?? '');
     this.#lasting = new TaskCalls(connection, handle, name ?? '', () => helper.callsOf(name ?? ''));
+    this.#holds = source !== undefined;
     this.#taker = source ?? new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
     if (source === undefined) connection.handles.listen(handle, this.#taker);
@@ -102,7 +117,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): Stream<OutputOf<H, N>>;
   map(name: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Stream<unknown> {
     const { ordered, inFlight, onError, signal, ...put } = options;
-    checkPutOptions(put, this.#calls.queue);
+    putItems(put, this.#calls.queue);
     return mapStream(inputs, (input, wait) => this.#put(name, input, { ...put, ...wait }, 0), {
       ordered,
       inFlight,
@@ -131,13 +146,25 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   }
 
   /** The next task, or undefined where none is ready: what a worker loops on. */
-  getNowait(): Promise<LeasedTask | undefined> {
-    return this.disposed ? Promise.reject(this.gone()) : this.#taker.getNowait(this.where.handle);
+  getNowait(options?: TakeOptions): Promise<LeasedTask | undefined> {
+    if (this.disposed) return Promise.reject(this.gone());
+    if (options === undefined) return this.#taker.getNowait(this.where.handle);
+    return this.#taking(options, (taking, handle) => taking.getNowait(handle));
   }
 
   /** The next task; waits for one. */
-  get(options?: WaitOptions): Promise<LeasedTask> {
-    return this.disposed ? Promise.reject(this.gone()) : this.#taker.get(this.where.handle, options);
+  get(options?: TakeOptions & WaitOptions): Promise<LeasedTask> {
+    if (this.disposed) return Promise.reject(this.gone());
+    if (options === undefined) return this.#taker.get(this.where.handle);
+    return this.#taking(options, (taking, handle) => taking.get(handle, options));
+  }
+
+  /** By the taking side of what `options` offer. */
+  #taking<T>(options: TakeOptions, take: (taking: TaskTaker, handle: number) => Promise<T>): Promise<T> {
+    return new Promise((resolve) => {
+      const taking = this[takerFor](options);
+      resolve(take(taking, taking === this.#taker ? this.where.handle : taking.handle));
+    });
   }
 
   /** A handle on any task of the queue, by its id. */
@@ -155,6 +182,23 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return this.#taker;
   }
 
+  /** The taking side of an offer: the manager keeps each apart, by a handle of its own. */
+  [takerFor](options: TakeOptions): TaskTaker {
+    const item = offerItem(options);
+    if (item === undefined) return this.#taker;
+    const offer = JSON.stringify(item);
+    let found = this.#offering.get(offer);
+    if (found === undefined) {
+      if (this.#holds) throw new TypeError('what is taken through withLock() is taken without options');
+      const { connection, name } = this.where;
+      const handle = connection.open('tasks', name, ['offer', item]);
+      found = new TaskTaker(connection, handle, this.#helper);
+      connection.handles.listen(handle, found);
+      this.#offering.set(offer, found);
+    }
+    return found;
+  }
+
   /** Whose queue it is. */
   get [home](): Client {
     return this.#helper.client;
@@ -164,6 +208,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   protected override dropHandle(): void {
     this.#calls.end(this.gone());
     this.#taker.whenDone(() => super.dropHandle());
+    for (const taking of this.#offering.values()) taking.whenDone(() => taking.connection.drop(taking.handle));
+    this.#offering.clear();
   }
 
   protected through(where: ObjectHandle): this {
@@ -230,15 +276,4 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
 function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.name === 'TimeoutError';
-}
-
-function putItems(options: PutOptions & WaitOptions, queue: string): Item | undefined {
-  const { id, priority, after, retries, atMostOnce } = checkPutOptions(options, queue);
-  const items: Item[] = [];
-  if (id !== undefined) items.push(PutKey.id, id);
-  if (priority !== undefined) items.push(PutKey.priority, priority);
-  if (after !== undefined && after.length > 0) items.push(PutKey.after, after);
-  if (retries !== undefined) items.push(PutKey.retries, retries);
-  if (atMostOnce === true) items.push(PutKey.atMostOnce, true);
-  return items.length === 0 ? undefined : items;
 }

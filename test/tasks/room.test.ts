@@ -190,10 +190,44 @@ describe.each(places)('%s', (place) => {
       { maxBytes: -1 },
       { leaseTimeout: 0 },
       { poisonAfter: 0 },
+      { ageing: 0 },
+      { concurrency: 0 },
+      { keyConcurrency: 1.5 },
+      { cancelGrace: -1 },
+      { weights: { a: -1 } },
+      { rateLimit: { max: 0, per: 1 } },
+      { rateLimit: { max: 1, per: 0 } },
+      { backoff: { base: 1, factor: 0.5 } },
     ]) {
-      await expect(client.tasks(fresh('queue'), options).put('x')).rejects.toThrow(RangeError);
+      expect(() => client.tasks(fresh('queue'), options)).toThrow(RangeError);
     }
-    await expect(client.tasks(fresh('queue'), { size: 1 } as object).put('x')).rejects.toThrow(/no option 'size'/);
+    for (const [options, why] of [
+      [{ size: 1 }, "no option 'size'"],
+      [{ policy: 'random' }, "no policy 'random'"],
+      [{ policy: { compare: () => 0 } }, 'runs in the manager'],
+      [{ backoff: { base: 1, jitter: 'half' } }, 'jitter'],
+      [{ rateLimit: { max: 1, per: 1, key: true } }, "no option 'key'"],
+    ] as const) {
+      expect(() => client.tasks(fresh('queue'), options as object)).toThrow(why);
+    }
+  });
+
+  test('a later ask is for the same options, whatever their form, or is refused', async () => {
+    const options: TaskQueueOptions = {
+      policy: 'lifo',
+      weights: { a: 2, b: 1 },
+      rateLimit: { max: 5, per: 1_000 },
+      backoff: { base: 10 },
+      keyConcurrency: 2,
+    };
+    const { elsewhere, queue, name, other } = await aQueue(options);
+    await queue.put('x');
+    await elsewhere.put('x');
+    await other.tasks(name, structuredClone(options)).put('x');
+    const others: TaskQueueOptions = { ...options, weights: { a: 3, b: 1 } };
+    await expect(other.tasks(name, others).put('x')).rejects.toThrow(
+      /exists with weights \{"a":2,"b":1\}, not \{"a":3,"b":1\}/,
+    );
   });
 });
 

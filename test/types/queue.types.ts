@@ -31,8 +31,12 @@ await q.put('inc');
 await q.put('inc', { i: 'x' });
 // @ts-expect-error unknown task
 await q.put('nope', 1);
-// @ts-expect-error not offered yet
-await q.put('inc', { i: 1 }, { runTimeout: 60_000 });
+await q.put('inc', { i: 1 }, { tags: ['gpu'], resources: { memory: 8e9 }, key: 'k', group: 'g', worker: 'w' });
+await q.put('inc', { i: 1 }, { delay: 5, expires: 10, runTimeout: 60_000, backoff: { base: 100, jitter: 'none' } });
+// @ts-expect-error a Date
+await q.put('inc', { i: 1 }, { runAt: 17 });
+// @ts-expect-error the base is missing
+await q.put('inc', { i: 1 }, { backoff: { factor: 2 } });
 // @ts-expect-error it does not wait
 await q.putNowait('inc', { i: 1 }, { timeout: 5 });
 
@@ -86,8 +90,9 @@ interface ByInterface {
 }
 is<string>(await client.tasks<ByInterface>().run('a', 1));
 client.tasks<H>('default', { maxSize: 10, maxBytes: 1e6, retries: 1, poisonAfter: 2, leaseTimeout: 1_000 });
-// @ts-expect-error not offered yet
-client.tasks<H>('default', { rateLimit: { max: 1, per: 1_000 } });
+client.tasks<H>('default', { rateLimit: { max: 1, per: 1_000, keyed: true }, policy: 'lifo', weights: { a: 2 } });
+// @ts-expect-error there is no such policy
+client.tasks<H>('default', { policy: 'random' });
 
 // Taking: the name is known when the task comes, so its input is not.
 const leased = await q.getNowait();

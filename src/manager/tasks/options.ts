@@ -2,53 +2,98 @@
 import type { QueueLimits } from '../../queue/queue.ts';
 import { TypeMismatchError } from '../../errors.ts';
 import type { Item } from '../../protocol/wire.ts';
-import { checkOptions, countOf, numberOf } from '../arguments.ts';
+import { taskQueueItems } from '../../proxy/task-queue-options.ts';
+import type { Backoff, Policy, PolicyName, RateLimit } from '../../scheduling.ts';
+import type { TaskQueueOptions } from '../../tasks.ts';
+import { checkOptions } from '../arguments.ts';
+import { amountsOf, backoffOf, durationOf, limitOf, rateLimitOf, timeOf } from './rules.ts';
 
+/** Every option, as it holds. Times in ms. */
 export interface TaskDefaults {
   readonly maxSize: number;
   readonly maxBytes: number;
   readonly retries: number;
   readonly poisonAfter: number;
-  /** ms */
   readonly leaseTimeout: number;
   readonly keepCount: number;
-  /** ms */
   readonly keepAge: number;
+  readonly policy: PolicyName | Policy;
+  readonly ageing: number | undefined;
+  readonly weights: Readonly<Record<string, number>> | undefined;
+  readonly concurrency: number;
+  readonly keyConcurrency: number;
+  readonly rateLimit: RateLimit | undefined;
+  readonly backoff: Backoff | undefined;
+  readonly cancelGrace: number;
 }
 
-const names = ['maxSize', 'maxBytes', 'retries', 'poisonAfter', 'leaseTimeout', 'keepCount', 'keepAge'] as const;
+/** How each is read, where it crosses. */
+const readers: { readonly [K in keyof TaskDefaults]: (item: Item) => TaskDefaults[K] } = {
+  maxSize: (item) => limitOf(item, 'maxSize', 1),
+  maxBytes: (item) => limitOf(item, 'maxBytes', 1),
+  retries: (item) => limitOf(item, 'retries', 0),
+  poisonAfter: (item) => limitOf(item, 'poisonAfter', 1),
+  leaseTimeout: (item) => durationOf(item, 'leaseTimeout'),
+  keepCount: (item) => limitOf(item, 'keepCount', 0),
+  keepAge: (item) => durationOf(item, 'keepAge'),
+  policy(item) {
+    if (item === 'fifo' || item === 'lifo' || item === 'fair' || item === 'critical-path') return item;
+    throw new TypeError('there is no such policy');
+  },
+  ageing: (item) => durationOf(item, 'ageing'),
+  weights: (item) => amountsOf(item, 'weights'),
+  concurrency: (item) => limitOf(item, 'concurrency', 1),
+  keyConcurrency: (item) => limitOf(item, 'keyConcurrency', 1),
+  rateLimit: rateLimitOf,
+  backoff: backoffOf,
+  cancelGrace: (item) => timeOf(item, 'cancelGrace'),
+};
+
+const names = Object.keys(readers) as (keyof TaskDefaults)[];
+
+const builtIn: TaskDefaults = {
+  maxSize: Infinity,
+  maxBytes: Infinity,
+  retries: 0,
+  poisonAfter: 3,
+  leaseTimeout: 15_000,
+  keepCount: 200_000,
+  keepAge: 3_600_000,
+  policy: 'fifo',
+  ageing: undefined,
+  weights: undefined,
+  concurrency: Infinity,
+  keyConcurrency: Infinity,
+  rateLimit: undefined,
+  backoff: undefined,
+  cancelGrace: 5_000,
+};
+
+/** What holds for every queue of a manager that says nothing else. */
+export function taskDefaults(options: TaskQueueOptions): TaskDefaults {
+  const defaults = queueOptions(builtIn, new Map(taskQueueItems(options)));
+  return typeof options.policy === 'object' ? { ...defaults, policy: options.policy } : defaults;
+}
 
 /** `options` where they say something, `defaults` where they do not. */
 export function queueOptions(defaults: TaskDefaults, options: ReadonlyMap<string, Item>): TaskDefaults {
   checkOptions('a task queue', options, names);
-  const count = (name: keyof TaskDefaults, least: number): number => {
-    const value = options.get(name) ?? defaults[name];
-    return value === Infinity ? Infinity : countOf(value, name, least);
-  };
-  const time = (name: keyof TaskDefaults): number => {
-    const value = numberOf(options.get(name) ?? defaults[name], name);
-    if (!(value > 0)) throw new RangeError(`${name} must be more than 0 ms`);
-    return value;
-  };
-  return {
-    maxSize: count('maxSize', 1),
-    maxBytes: count('maxBytes', 1),
-    retries: count('retries', 0),
-    poisonAfter: count('poisonAfter', 1),
-    leaseTimeout: time('leaseTimeout'),
-    keepCount: count('keepCount', 0),
-    keepAge: time('keepAge'),
-  };
+  const given = [...options].map(([name, item]) => [name, readers[name as keyof TaskDefaults](item)]);
+  return { ...defaults, ...(Object.fromEntries(given) as Partial<TaskDefaults>) };
 }
 
 /** A later ask with options must be for the same ones. */
 export function checkSameOptions(title: string, are: TaskDefaults, asked: TaskDefaults): void {
   for (const name of names) {
-    if (asked[name] === are[name]) continue;
+    if (asked[name] === are[name] || text(asked[name]) === text(are[name])) continue;
     throw new TypeMismatchError(
-      `${title} exists with ${name} ${are[name]}, not ${asked[name]}; ask for it with the same options, or with none`,
+      `${title} exists with ${name} ${text(are[name])}, not ${text(asked[name])}; ask for it with the same options, or with none`,
     );
   }
+}
+
+function text(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 /** What of the options the queue's core keeps to. */

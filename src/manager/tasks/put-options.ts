@@ -3,8 +3,23 @@ import { ProtocolError } from '../../errors.ts';
 import { PutKey } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
 import { automaticNumber } from '../../queue/task.ts';
+import type { Backoff } from '../../scheduling.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
+import { amountsOf, backoffOf, durationOf, tagsOf, timeOf, wordOf } from './rules.ts';
+
+/** Who may run it, and when: what the queue's core rules by. Times in ms. */
+export interface PutRules {
+  readonly tags?: readonly string[];
+  readonly resources?: Readonly<Record<string, number>>;
+  readonly key?: string;
+  readonly group?: string;
+  readonly worker?: string;
+  readonly delay?: number;
+  readonly expires?: number;
+  readonly runTimeout?: number;
+  readonly backoff?: Backoff;
+}
 
 /** Options of a put. */
 export interface PutOptionItems {
@@ -13,6 +28,7 @@ export interface PutOptionItems {
   readonly after?: readonly string[] | undefined;
   readonly retries?: number | undefined;
   readonly atMostOnce?: boolean | undefined;
+  readonly rules?: PutRules | undefined;
 }
 
 export interface PutSpec {
@@ -41,9 +57,12 @@ export interface GraphJob {
   readonly keep: boolean;
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
 export function putOptions(item: Item): PutOptionItems {
   const list = listOf(item, 'options');
-  const options: { -readonly [K in keyof PutOptionItems]: PutOptionItems[K] } = {};
+  const options: Writable<PutOptionItems> = {};
+  const rules: Writable<PutRules> = {};
   for (let i = 0; i + 1 < list.length; i += 2) {
     const value = list[i + 1];
     switch (list[i]) {
@@ -64,10 +83,49 @@ export function putOptions(item: Item): PutOptionItems {
         options.atMostOnce = value === true;
         break;
       default:
-        throw new ProtocolError('a put has an unknown option');
+        if (!readRule(rules, list[i], value)) throw new ProtocolError('a put has an unknown option');
+        options.rules = rules;
     }
   }
   return options;
+}
+
+/** False where there is no such rule. */
+function readRule(rules: Writable<PutRules>, key: Item, value: Item): boolean {
+  switch (key) {
+    case PutKey.tags:
+      rules.tags = tagsOf(value);
+      return true;
+    case PutKey.resources:
+      rules.resources = amountsOf(value, 'resources');
+      return true;
+    case PutKey.key:
+      rules.key = wordOf(value, 'key');
+      return true;
+    case PutKey.group:
+      rules.group = wordOf(value, 'group');
+      return true;
+    case PutKey.worker:
+      rules.worker = wordOf(value, 'worker');
+      return true;
+    case PutKey.delay:
+      rules.delay = timeOf(value, 'delay');
+      return true;
+    case PutKey.runAt:
+      rules.delay = Math.max(0, numberOf(value, 'runAt') - Date.now());
+      return true;
+    case PutKey.expires:
+      rules.expires = timeOf(value, 'expires');
+      return true;
+    case PutKey.runTimeout:
+      rules.runTimeout = durationOf(value, 'runTimeout');
+      return true;
+    case PutKey.backoff:
+      rules.backoff = backoffOf(value);
+      return true;
+    default:
+      return false;
+  }
 }
 
 function chosenId(value: Item): string {

@@ -5,16 +5,36 @@
 import { LeaseLostError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { ToClient } from '../../protocol/messages.ts';
+import type { Item } from '../../protocol/wire.ts';
 import type { Failure, Holder, Task } from '../../queue/task.ts';
 import type { Link } from '../../transport/link.ts';
+import { listOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 import { failureItem } from './payload.ts';
+import { amountsOf, tagsOf, wordOf } from './rules.ts';
 
 /** The worker as records show it: kept by every task that it held. */
 export interface WorkerInfo {
   readonly name: string;
   readonly pid: number;
   readonly host: string;
+}
+
+/** What a taker offers, where it has said so. */
+export interface Offered {
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly resources: Readonly<Record<string, number>>;
+}
+
+/** From [name, tags, resources]. */
+export function offerOf(item: Item, peer: string): Offered {
+  const [name, tags, resources] = listOf(item, 'an offer');
+  return {
+    name: name === undefined ? peer : wordOf(name, 'name'),
+    tags: tags === undefined ? [] : tagsOf(tags),
+    resources: resources === undefined ? {} : amountsOf(resources, 'resources'),
+  };
 }
 
 /** What ends with leases: waits of an attempt for locks, and locks that it took. */
@@ -46,6 +66,7 @@ export class Taker implements Holder {
   readonly session: Session;
   readonly handle: number;
   readonly worker: WorkerInfo;
+  readonly offered: Offered | undefined;
   /** By lease, in the order in which they were leased. */
   readonly leases = new Map<number, Task>();
   /** Most tasks it wants to hold; 1: only what it asks for. */
@@ -64,7 +85,8 @@ export class Taker implements Holder {
   constructor(session: Session, handle: number) {
     this.session = session;
     this.handle = handle;
-    this.worker = { name: session.peer.name, pid: session.peer.pid, host: session.peer.host };
+    this.offered = session.offers.get(handle);
+    this.worker = { name: this.offered?.name ?? session.peer.name, pid: session.peer.pid, host: session.peer.host };
   }
 
   /** `end` is called when the lease ends before the function returned is; of one that `waits` before others. */

@@ -1,0 +1,64 @@
+/** What a task queue is made with, checked at the caller, as it crosses. */
+import type { Item } from '../protocol/wire.ts';
+import type { PolicyName } from '../scheduling.ts';
+import type { TaskQueueOptions } from '../tasks.ts';
+import { amountItems, atLeast, backoffItem, checkNames } from './scheduling-items.ts';
+
+const policies: readonly PolicyName[] = ['fifo', 'lifo', 'fair', 'critical-path'];
+
+type Given<K extends keyof TaskQueueOptions> = Exclude<TaskQueueOptions[K], undefined>;
+type Check<K extends keyof TaskQueueOptions> = (value: Given<K>) => Item;
+
+function count(name: string, least: number): (value: number) => number {
+  return (value) => {
+    if (value === Infinity || (Number.isInteger(value) && value >= least)) return value;
+    throw new RangeError(`${name} must be a whole number of at least ${least}, not ${String(value)}`);
+  };
+}
+
+function time(name: string): (value: number) => number {
+  return (value) => {
+    if (value > 0) return atLeast(0, value, name);
+    throw new RangeError(`${name} must be more than 0 ms, not ${String(value)}`);
+  };
+}
+
+/** Items by the names under which they cross. */
+const items: { readonly [K in Exclude<keyof TaskQueueOptions, 'keepRecords' | 'policy'>]-?: Check<K> } = {
+  maxSize: count('maxSize', 1),
+  maxBytes: count('maxBytes', 1),
+  retries: count('retries', 0),
+  poisonAfter: count('poisonAfter', 1),
+  leaseTimeout: time('leaseTimeout'),
+  ageing: time('ageing'),
+  weights: (value) => amountItems(value, 'weights'),
+  concurrency: count('concurrency', 1),
+  keyConcurrency: count('keyConcurrency', 1),
+  rateLimit(value) {
+    checkNames('rateLimit', value, ['max', 'per', 'keyed']);
+    return [count('rateLimit.max', 1)(value.max), time('rateLimit.per')(value.per), value.keyed === true];
+  },
+  backoff: backoffItem,
+  cancelGrace: (value) => atLeast(0, value, 'cancelGrace'),
+};
+
+/** [name, item] of every option that says something. A policy of one's own is not among them: it cannot cross. */
+export function taskQueueItems(options: TaskQueueOptions): [name: string, item: Item][] {
+  checkNames('a task queue', options, [...Object.keys(items), 'keepRecords', 'policy']);
+  const list: [string, Item][] = [];
+  for (const [name, check] of Object.entries(items) as [keyof typeof items, (value: never) => Item][]) {
+    const value = options[name];
+    const item = value === undefined ? undefined : check(value as never);
+    if (item !== undefined) list.push([name, item]);
+  }
+  const { keepRecords, policy } = options;
+  if (keepRecords?.count !== undefined) list.push(['keepCount', count('keepRecords.count', 0)(keepRecords.count)]);
+  if (keepRecords?.age !== undefined) list.push(['keepAge', time('keepRecords.age')(keepRecords.age)]);
+  if (typeof policy === 'string') {
+    if (!policies.includes(policy)) {
+      throw new TypeError(`there is no policy '${String(policy)}'; there are ${policies.join(', ')}`);
+    }
+    list.push(['policy', policy]);
+  }
+  return list;
+}
