@@ -19,8 +19,8 @@ import type { Task } from './task.ts';
 import { Timer, type Timers } from './timers.ts';
 import { type ByHead, Walk } from './views.ts';
 
-/** A request passed over so often reserves what it waits for. */
-export const PASSED_OVER = 100;
+/** A request passed over so often reserves what it waits for, where the rules do not say. */
+const RESERVE_AFTER = 100;
 
 export class Admission {
   readonly #timers: Timers;
@@ -33,6 +33,7 @@ export class Admission {
   readonly #byHead: ByHead = (a, b) => this.#order.before(a.shown as Task, b.shown as Task);
   readonly #walk = new Walk(this.#byHead);
   #concurrency = Infinity;
+  #reserveAfter = RESERVE_AFTER;
   #bucket: Bucket | undefined;
   /** It is paused, or there is a limit on the whole queue. */
   #gated = false;
@@ -80,6 +81,7 @@ export class Admission {
     for (const cell of this.#cells()) this.#hide(cell);
     this.#order = new Order(rules);
     this.#concurrency = concurrency;
+    this.#reserveAfter = rules.reserveAfter ?? RESERVE_AFTER;
     this.#bucket = rateLimit === undefined || rateLimit.keyed === true ? undefined : new Bucket(rateLimit);
     this.#refused = false;
     this.#gate();
@@ -106,7 +108,8 @@ export class Admission {
     const { offer, made } = this.#offers.enrol(spec);
     for (const view of made) {
       if (this.#special === 0) break;
-      for (const cell of this.#cells()) if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
+      for (const cell of this.#cells())
+        if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
     }
     return offer;
   }
@@ -153,11 +156,11 @@ export class Admission {
   }
 
   /** Ancestors that hold a slot of the key as long as they await such a task, where there are no other slots. */
-  heldByAncestors({ key: text, parent }: TaskRules): Task[] {
+  heldByAncestors(text: string | undefined, parent: Task): Task[] {
     const holding: Task[] = [];
     const key = text === undefined ? undefined : this.#keys.get(text);
     if (key === undefined) return holding;
-    for (let task = parent; task !== undefined && task.lease !== 0; task = task.rules?.parent) {
+    for (let task: Task | undefined = parent; task !== undefined && task.lease !== 0; task = task.rules?.parent) {
       if (task.rules?.key === key) holding.push(task);
     }
     return holding.length >= this.#keys.limit ? holding : [];
@@ -323,7 +326,7 @@ export class Admission {
         return cell;
       }
       passed.push(cell);
-      if (cell.passed < PASSED_OVER) continue;
+      if (cell.passed < this.#reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
       for (const { name, host } of demand.needs) {
         if (host !== undefined || cell.reserved === offer) blocked.push(name);

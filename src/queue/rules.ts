@@ -32,8 +32,6 @@ export interface TaskRules {
   /** ms that one execution may last. Kept here for whoever acts on it; the core does not. */
   readonly runTimeout?: number | undefined;
   readonly backoff?: Backoff | undefined;
-  /** The task whose handler put it. */
-  readonly parent?: Task | undefined;
 }
 
 /** What of a task a policy may look at: nothing that changes while it waits. */
@@ -75,6 +73,8 @@ export interface QueueRules {
   readonly keyConcurrency?: number | undefined;
   /** Token bucket: `max` leases at once, refilled evenly within `per` ms; with `keyed`, one for each key. */
   readonly rateLimit?: RateLimit | undefined;
+  /** A request for amounts that others were given in its place so often reserves them. Default 100. */
+  readonly reserveAfter?: number | undefined;
   /** For tasks that bring none of their own. */
   readonly backoff?: Backoff | undefined;
 }
@@ -93,7 +93,8 @@ export class Rules {
   /** Its place in the index by requirement class and group. */
   cell: Cell;
   key: Key | undefined;
-  parent: Task | undefined;
+  /** The task whose handler put it, until it has ended: its ancestors would stay as long as its record. */
+  parent: Task | undefined = undefined;
   /** It must not be ready before. */
   wakeAt = 0;
   wake: Timer | undefined = undefined;
@@ -111,7 +112,6 @@ export class Rules {
     this.asked = asked;
     this.cell = cell;
     this.key = key;
-    this.parent = asked.parent;
   }
 }
 

@@ -79,10 +79,16 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
   }
   for (const key of keys.values()) {
     const running = leased.filter((task) => task.rules?.key === key).length;
-    check(key.running === running && running <= keys.limit, `key '${key.text}': ${key.running} running, not ${running}`);
+    check(
+      key.running === running && running <= keys.limit,
+      `key '${key.text}': ${key.running} running, not ${running}`,
+    );
     check(key.live === live.filter((task) => task.rules?.key === key).length, `key '${key.text}': not counted right`);
     const inLines = key.lines.reduce((sum, { lanes }) => sum + lanes.size, 0);
-    check(inLines === key.lines.flatMap(({ lanes }) => [...lanes]).length, `key '${key.text}': lines not counted right`);
+    check(
+      inLines === key.lines.flatMap(({ lanes }) => [...lanes]).length,
+      `key '${key.text}': lines not counted right`,
+    );
   }
   for (const demand of demands.values()) checkDemand(live, leased, demand);
 }

@@ -93,8 +93,8 @@ export class QueueRig {
     this.queue.lose(task.holder as Holder, task.lease, started, lost, this.now, alone);
   }
 
-  expire(task: Task): void {
-    this.queue.expire(task.holder as Holder, task.lease, lost, this.now);
+  expire(task: Task, alone = true): void {
+    this.queue.expire(task.holder as Holder, task.lease, lost, this.now, alone);
   }
 
   cancel(task: Task): boolean {
