@@ -48,6 +48,10 @@ export class Deque<T> {
     return this.#ring[this.#head];
   }
 
+  peekLast(): T | undefined {
+    return this.#size === 0 ? undefined : this.#ring[(this.#head + this.#size - 1) & (this.#ring.length - 1)];
+  }
+
   clear(): void {
     this.#ring = new Array<T | undefined>(16);
     this.#head = this.#size = 0;

@@ -1,35 +1,36 @@
 /**
  * The task queue's core: who may run what next. A pure state machine: calls and the time come in, decisions go out
- * through `Decisions`; no clock, socket or timer inside.
+ * through `Decisions`; no clock, socket, timer or chance inside.
+ *
+ *     queue.ts: what may happen ─▶ lifecycle.ts: states, outcomes ─▶ admission.ts: which ready task a taker gets
+ *                                    ├ records.ts: the task dict       ├ views, cells, lanes: the index
+ *                                    └ timers.ts: delays, expiries     ├ demands, offers, amounts: who can run what
+ *                                                                      └ groups, keys, rate: shares and limits
  *
  * Every walk over dependents is a loop over a work list: chains of 100,000 tasks need no stack.
  */
-import { ReadyIndex } from './ready.ts';
-import { Records } from './records.ts';
-import { type Change, type Failure, type Holder, NEVER, State, stateNames, Task } from './task.ts';
+import { DeadlockError, QueueShutdownError } from '../errors.ts';
+import type { Admission } from './admission.ts';
+import { Amounts } from './amounts.ts';
+import type { Offer, OfferSpec } from './demands.ts';
+import { noteOutcome } from './history.ts';
+import type { Key } from './keys.ts';
+import { type Decisions, Lifecycle, type Means } from './lifecycle.ts';
+import type { Records } from './records.ts';
+import { nothingAsked, type QueueRules, type TaskRules } from './rules.ts';
+import { type Failure, type Holder, NEVER, State, Task } from './task.ts';
+import { check, validate } from './validate.ts';
 
-/** What the queue tells its owner. Called in the middle of a change: keep it short and do not call back in. */
-export interface Decisions {
-  /** The task has reached its outcome. */
-  settled(task: Task): void;
-  /** The task changed between states that are not final; only for tasks that are part of a run. */
-  moved(task: Task): void;
-  /** Tasks have become ready: somebody may be waiting for one. */
-  ready(): void;
-  /** The lease of a started or un-started task was taken away. */
-  revoked(task: Task, lease: number, holder: Holder, failure: Failure): void;
-  /** An input that is more than a string is not kept any more. */
-  discarded(input: object): void;
-  /** The record is not kept any more. Told only of tasks with an input or output that is more than a string, or a failure. */
-  forgotten(task: Task): void;
-}
+export type { Decisions, Means } from './lifecycle.ts';
 
 export interface QueueLimits {
-  /** Most tasks that may wait (blocked or ready). */
+  /** Most tasks that may wait (blocked, delayed or ready). */
   readonly maxSize: number;
   /** Most bytes of input that may wait. */
   readonly maxBytes: number;
   readonly keepRecords: { readonly count: number; readonly age: number };
+  /** Who runs what and when; without any, first in, first out by priority. */
+  readonly rules?: QueueRules | undefined;
 }
 
 /** A task as it is asked for. */
@@ -42,6 +43,10 @@ export interface TaskSpec {
   readonly retries: number;
   readonly poisonAfter: number;
   readonly after: readonly Task[] | undefined;
+  /** All else that it asks for; nothing for most. */
+  readonly rules?: TaskRules | undefined;
+  /** The task whose handler puts it, and may await it. */
+  readonly parent?: Task | undefined;
 }
 
 /** The end of a lease as its holder reports it. */
@@ -59,56 +64,150 @@ export type LeaseAnswer = 'done' | 'repeated' | 'lost';
 
 export class TaskQueue {
   readonly records: Records;
-  readonly #ready = new ReadyIndex();
+  readonly #life: Lifecycle;
+  readonly #admission: Admission;
   #limits: QueueLimits;
   readonly #decide: Decisions;
   readonly #nextLease: () => number;
-  readonly #counts = new Array<number>(stateNames.length).fill(0);
+  readonly #unwatchHost: () => void;
   #numbers = 0;
-  #bytes = 0;
+  #shut = false;
 
-  constructor(limits: QueueLimits, nextLease: () => number, decide: Decisions) {
+  constructor(
+    limits: QueueLimits,
+    nextLease: () => number,
+    decide: Decisions,
+    { random, host = new Amounts() }: Means,
+  ) {
     this.#limits = limits;
     this.#nextLease = nextLease;
     this.#decide = decide;
-    this.records = new Records(limits.keepRecords, (task) => {
-      this.#counts[task.state] = this.count(task.state) - 1;
-      if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
-        decide.forgotten(task);
-      }
-    });
+    this.#life = new Lifecycle(limits.keepRecords, decide, random, host);
+    this.#admission = this.#life.admission;
+    this.records = this.#life.records;
+    this.#unwatchHost = host.watch(() => this.#life.goOn());
+    if (limits.rules !== undefined) this.#follow(limits.rules, 0);
   }
 
   /** Other limits from here on. */
-  configure(limits: QueueLimits): void {
+  configure(limits: QueueLimits, now: number): void {
+    const { rules } = this.#limits;
     this.#limits = limits;
     this.records.keep(limits.keepRecords);
+    if (limits.rules === rules) return;
+    this.#follow(limits.rules ?? {}, now);
+    this.#life.goOn();
   }
 
-  /** Tasks that can be taken now. */
+  /** Ready tasks; whether a taker gets one of them is for `take` to say. */
   get ready(): number {
-    return this.#ready.size;
+    return this.#admission.size;
   }
 
-  /** Tasks that wait: blocked or ready. */
+  /** Tasks that wait: blocked, delayed or ready. */
   get pending(): number {
     return this.count(State.blocked) + this.count(State.delayed) + this.count(State.ready);
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#life.bytes;
   }
 
   count(state: State): number {
-    return this.#counts[state] as number;
+    return this.#life.counts[state] as number;
+  }
+
+  /** The first error that a policy of the user's threw. */
+  get policyError(): unknown {
+    return this.#admission.policyError;
   }
 
   /** Whether a task with so many bytes of input can be put without waiting. */
   hasRoom(bytes: number): boolean {
-    return this.pending < this.#limits.maxSize && (this.#bytes === 0 || this.#bytes + bytes <= this.#limits.maxBytes);
+    return (
+      this.pending < this.#limits.maxSize &&
+      (this.#life.bytes === 0 || this.#life.bytes + bytes <= this.#limits.maxBytes)
+    );
   }
 
+  // --- takers ---
+
+  /** A taker that offers something: its holder's `offer` from here on. */
+  enrol(spec: OfferSpec): Offer {
+    return this.#admission.enrol(spec);
+  }
+
+  /** The taker takes no more; leases that it still holds end as any others. */
+  leave(offer: Offer): void {
+    this.#admission.leave(offer);
+  }
+
+  /** Waiting tasks that no enrolled taker could ever run; none while there is no taker at all. */
+  *unrunnable(): IterableIterator<Task> {
+    for (const task of this.records.values()) {
+      if (!task.finished && task.state !== State.leased && !this.#admission.runnable(task)) yield task;
+    }
+  }
+
+  // --- the queue as a whole ---
+
+  /** Nothing is taken until `resume`. Delays and expiries go on. */
+  pause(): void {
+    this.#admission.pause(true);
+  }
+
+  resume(): void {
+    this.#admission.pause(false);
+    this.#life.goOn();
+  }
+
+  get paused(): boolean {
+    return this.#admission.paused;
+  }
+
+  /** Puts and retries are refused from here on; what is there goes on. */
+  shutdown(): void {
+    this.#shut = true;
+  }
+
+  get shut(): boolean {
+    return this.#shut;
+  }
+
+  /** The queue is not used any more: lets go of what it shares with others. */
+  dispose(): void {
+    this.#unwatchHost();
+  }
+
+  // --- time ---
+
+  /** When `tick` is wanted next; Infinity for never, as things are. */
+  nextWake(): number {
+    return this.#life.nextWake;
+  }
+
+  /** What was due by now has come: delays are over, tasks expire, rates admit. */
+  tick(now: number): void {
+    this.#life.tickAt = Infinity;
+    for (let timer = this.#life.timers.due(now); timer; timer = this.#life.timers.due(now)) {
+      if (timer.kind === 'wake') this.#life.woken(timer.of as Task, now);
+      else if (timer.kind === 'expiry') this.#life.expired(timer.of as Task, now);
+      else {
+        this.#admission.due(timer.of as Key, now);
+        this.#life.goOn();
+      }
+    }
+    if (this.#admission.rateOpened(now)) this.#life.goOn();
+    this.#life.tellWake();
+  }
+
+  // --- tasks ---
+
+  /** @throws QueueShutdownError; DeadlockError where its ancestors hold all slots of its key while they await it */
   put(spec: TaskSpec, now: number, origin?: unknown, call = 0, run?: unknown): Task {
+    const { rules } = spec;
+    if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be put any more');
+    if (spec.parent !== undefined) this.#checkAncestors(rules?.key, spec.parent);
     const task = new Task(
       ++this.#numbers,
       spec.id,
@@ -126,32 +225,30 @@ export class TaskQueue {
     if (origin !== undefined) task.pins++;
     if (run !== undefined) task.pins++;
     this.records.add(task);
-    this.#counts[State.blocked] = this.count(State.blocked) + 1;
-    this.#bytes += spec.bytesIn;
+    this.#life.counts[State.blocked] = this.count(State.blocked) + 1;
+    this.#life.bytes += spec.bytesIn;
+    if (rules !== undefined) this.#life.enter(task, rules, rules.delay ?? 0, now);
+    if (spec.parent !== undefined) this.#admission.rulesOf(task).parent = spec.parent;
     let failed: Task | undefined;
     if (spec.after !== undefined && spec.after.length > 0) {
       task.after = spec.after;
-      for (const before of spec.after) {
-        this.records.pin(before);
-        if (!before.finished) {
-          task.waiting++;
-          (before.dependents ??= []).push(task);
-        } else if (before.state !== State.succeeded) {
-          failed ??= before;
-        }
-      }
+      failed = this.#life.comesAfter(task, spec.after);
     }
-    if (failed !== undefined) this.#skip(task, failed, now);
-    else if (task.waiting === 0) this.#becomeReady(task, now);
+    if (failed !== undefined) this.#life.skip(task, failed, now);
+    else if (task.waiting === 0) this.#life.waitOver(task, now);
     return task;
   }
 
-  /** Leases the next task to `holder`; undefined when none is ready. */
+  /** Leases the next task to `holder`; undefined where there is none for it. */
   take(holder: Holder, worker: unknown, now: number): Task | undefined {
-    const task = this.#ready.shift();
-    if (task === undefined) return undefined;
-    this.#move(task, State.leased);
-    this.#bytes -= task.bytesIn;
+    if (now >= this.#life.tickAt) this.tick(now);
+    const task = this.#admission.take(holder.offer, now);
+    if (task === undefined) {
+      if (this.#admission.size > 0) this.#life.tellWake();
+      return undefined;
+    }
+    this.#life.move(task, State.leased);
+    this.#life.bytes -= task.bytesIn;
     task.startedAt = now;
     task.lease = this.#nextLease();
     task.holder = holder;
@@ -164,31 +261,31 @@ export class TaskQueue {
   complete(end: LeaseEnd, output: unknown, bytesOut: number, now: number): LeaseAnswer {
     const task = end.holder.leases.get(end.lease);
     if (task === undefined) return this.#endedBefore(end);
-    this.#endLease(task);
+    this.#life.endLease(task, true, now);
     task.attempt++;
     task.endedBy = end.lease;
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     task.output = output;
     task.bytesOut = bytesOut;
-    this.#dropInput(task);
-    this.#settle(task, State.succeeded, now);
-    if (task.dependents !== undefined) this.#release(task, now);
+    this.#life.dropInput(task);
+    this.#life.settle(task, State.succeeded, now);
+    if (task.dependents !== undefined) this.#life.release(task, now);
     return 'done';
   }
 
   fail(end: LeaseEnd, failure: Failure, final: boolean, now: number): LeaseAnswer {
     const task = end.holder.leases.get(end.lease);
     if (task === undefined) return this.#endedBefore(end);
-    this.#endLease(task);
+    this.#life.endLease(task, true, now);
     task.attempt++;
     task.endedBy = end.lease;
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
     if (!final && task.failures < task.retries) {
       task.failures++;
-      this.#requeue(task, `attempt ${task.attempt} failed: ${failure.message}`, now);
+      this.#life.tryAgain(task, failure, now);
     } else {
       task.failure = failure;
-      this.#end(task, State.failed, now);
+      this.#life.end(task, State.failed, now);
     }
     return 'done';
   }
@@ -197,32 +294,35 @@ export class TaskQueue {
   giveBack(holder: Holder, lease: number, now: number): LeaseAnswer {
     const task = holder.leases.get(lease);
     if (task === undefined) return 'lost';
-    this.#endLease(task);
-    this.#requeue(task, undefined, now);
+    this.#life.endLease(task, false, now);
+    this.#life.requeue(task, undefined, now);
     return 'done';
   }
 
-  /** The lease has run out: the task is ready again, and its late holder is refused. */
-  expire(holder: Holder, lease: number, failure: Failure, now: number): void {
+  /** The lease has run out: the task is ready again, and its late holder is refused. `alone`: see `lose`. */
+  expire(holder: Holder, lease: number, failure: Failure, now: number, alone = true): void {
     const task = holder.leases.get(lease);
     if (task === undefined) return;
-    this.#endLease(task);
+    this.#life.endLease(task, true, now);
     task.attempt++;
     this.#decide.revoked(task, lease, holder, failure);
-    this.#died(task, failure, now);
+    this.#life.died(task, alone, failure, now);
   }
 
-  /** The worker has ended. A task that had started counts a death; one that had not is simply ready again. */
-  lose(holder: Holder, lease: number, started: boolean, failure: Failure, now: number): void {
+  /**
+   * The worker has ended. A task that had started counts a death; one that had not is simply ready again. It was `alone`
+   * where the worker ran no other task: then the death can only be its doing.
+   */
+  lose(holder: Holder, lease: number, started: boolean, failure: Failure, now: number, alone = true): void {
     const task = holder.leases.get(lease);
     if (task === undefined) return;
-    this.#endLease(task);
+    this.#life.endLease(task, started, now);
     if (!started) {
-      this.#requeue(task, undefined, now);
+      this.#life.requeue(task, undefined, now);
       return;
     }
     task.attempt++;
-    this.#died(task, failure, now);
+    this.#life.died(task, alone, failure, now);
   }
 
   /** False where the task had ended already. */
@@ -230,88 +330,83 @@ export class TaskQueue {
     if (task.finished) return false;
     if (task.state === State.leased) {
       const { holder, lease } = task;
-      this.#endLease(task);
+      this.#life.endLease(task, true, now);
       task.attempt++;
       if (holder !== undefined) this.#decide.revoked(task, lease, holder, failure);
     } else {
-      if (task.state === State.ready) this.#ready.removed();
-      this.#bytes -= task.bytesIn;
+      if (task.state === State.ready) this.#admission.remove(task, now);
+      this.#life.bytes -= task.bytesIn;
       task.waiting = 0;
     }
     task.failure = failure;
-    this.#end(task, State.cancelled, now);
+    this.#life.end(task, State.cancelled, now);
     return true;
   }
 
-  /** Every invariant that the counts and links must keep; for tests. Throws naming the first that is broken. */
-  validate(): void {
-    const counts = new Array<number>(stateNames.length).fill(0);
-    let bytes = 0;
-    for (const task of this.records.values()) {
-      counts[task.state] = (counts[task.state] as number) + 1;
-      const held = task.holder?.leases.get(task.lease) === task;
-      check(task.state === State.leased ? held : task.lease === 0, `${task.key}: its lease does not fit its state`);
-      check(
-        task.waiting > 0 === (task.state === State.blocked),
-        `${task.key}: waits for ${task.waiting} while it is ${stateNames[task.state]}`,
-      );
-      if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
-    }
-    for (const state of Object.values(State)) {
-      check(
-        counts[state] === this.count(state),
-        `${this.count(state)} counted as ${stateNames[state]}, found ${counts[state]}`,
-      );
-    }
-    check(bytes === this.#bytes, `${this.#bytes} bytes counted, found ${bytes}`);
-    check([...this.#ready].length === this.count(State.ready), 'the ready index and the records disagree');
+  /** False where the task has ended. Of a leased one it counts when it comes back. */
+  setPriority(task: Task, priority: number, now: number): boolean {
+    if (task.finished) return false;
+    if (task.state === State.ready) this.#admission.setPriority(task, priority, now);
+    else task.priority = priority;
+    return true;
   }
 
-  #move(task: Task, state: State): void {
-    this.#counts[task.state] = (this.#counts[task.state] as number) - 1;
-    this.#counts[state] = (this.#counts[state] as number) + 1;
-    task.state = state;
-  }
-
-  #becomeReady(task: Task, now: number): void {
-    this.#move(task, State.ready);
-    task.readyAt = now;
-    this.#ready.add(task);
+  /**
+   * Runs a finished task anew: ready, or blocked where it comes after tasks that are being run anew. Its outcome goes to
+   * its history, its failures and deaths begin at none, its attempts go on counting. False where it has not ended, or
+   * cannot be run: its input has gone (that of a task that succeeded, without an id of the user's), its record has, or
+   * what it comes after did not succeed. @throws QueueShutdownError
+   */
+  retry(task: Task, now: number): boolean {
+    if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be run again');
+    if (!task.finished || this.records.byNumber(task.number) !== task || task.input === undefined) return false;
+    for (const before of task.after ?? []) {
+      if (this.records.byNumber(before.number) !== before) return false;
+      if (before.finished && before.state !== State.succeeded) return false;
+    }
+    this.#decide.revived(task);
+    const runs = (task.rules?.runs ?? 1) + 1;
+    noteOutcome(task, now, State.blocked, runs);
+    this.records.revive(task);
+    this.#life.move(task, State.blocked);
+    this.#life.bytes += task.bytesIn;
+    task.output = task.failure = undefined;
+    task.bytesOut = task.failures = task.deaths = 0;
+    task.readyAt = task.startedAt = task.endedAt = NEVER;
+    this.#life.enter(task, task.rules?.asked ?? nothingAsked, 0, now);
+    this.#admission.rulesOf(task).runs = runs;
     if (task.run !== undefined) this.#decide.moved(task);
-    this.#decide.ready();
+    this.#life.comesAfter(task, task.after ?? []);
+    if (task.waiting === 0) this.#life.waitOver(task, now);
+    return true;
   }
 
-  /** It has taken a worker with it, dead or silent. */
-  #died(task: Task, failure: Failure, now: number): void {
-    task.deaths++;
-    if (task.deaths >= task.poisonAfter) {
-      task.failure = failure;
-      this.#end(task, State.failed, now);
-    } else {
-      this.#requeue(task, failure.message, now);
-    }
+  /** The slot and the amounts of a leased task are free while its handler awaits children. False where it has no lease. */
+  lend(holder: Holder, lease: number): boolean {
+    const task = holder.leases.get(lease);
+    if (task === undefined) return false;
+    if (this.#admission.lend(task)) this.#life.goOn();
+    return true;
   }
 
-  #requeue(task: Task, why: string | undefined, now: number): void {
-    if (why !== undefined) {
-      // Its times are about to be overwritten: what they told goes into its history.
-      task.changes ??= task.after === undefined ? [] : [changed(task.readyAt, State.blocked, State.ready, RELEASED)];
-      task.changes.push(
-        changed(task.startedAt, State.ready, State.leased, `attempt ${task.attempt}`),
-        changed(now, State.leased, State.ready, why),
-      );
-    }
-    task.startedAt = NEVER;
-    this.#bytes += task.bytesIn;
-    this.#becomeReady(task, now);
+  /** Its handler goes on: granted at once, though for a while more may be in use than there is. False without a lease. */
+  reclaim(holder: Holder, lease: number): boolean {
+    const task = holder.leases.get(lease);
+    if (task === undefined) return false;
+    this.#admission.reclaim(task);
+    return true;
   }
 
-  #endLease(task: Task): void {
-    const { holder } = task;
-    holder?.leases.delete(task.lease);
-    if (holder?.bound !== undefined) holder.bound.ended(task.lease);
-    task.holder = undefined;
-    task.lease = 0;
+  /** Every invariant that the counts, links and indexes must keep; for tests. Throws naming the first that is broken. */
+  validate(): void {
+    const bytes = validate(this.records, this.#life.counts, this.#admission, this.#life.timers);
+    check(bytes === this.#life.bytes, `${this.#life.bytes} bytes counted, found ${bytes}`);
+  }
+
+  #follow(rules: QueueRules, now: number): void {
+    this.#life.backoff = rules.backoff;
+    const ready = [...this.records.values()].filter((task) => task.state === State.ready);
+    this.#admission.configure(rules, ready, now);
   }
 
   /** A repeated complete gets the same answer while the record is kept. */
@@ -319,80 +414,10 @@ export class TaskQueue {
     return this.records.byNumber(end.number)?.endedBy === end.lease ? 'repeated' : 'lost';
   }
 
-  #settle(task: Task, state: State, now: number): void {
-    this.#move(task, state);
-    task.endedAt = now;
-    if (task.after !== undefined) for (const before of task.after) this.records.unpin(before);
-    this.#decide.settled(task);
-    this.records.ended(task, now);
+  #checkAncestors(key: string | undefined, parent: Task): void {
+    const [nearest] = this.#admission.heldByAncestors(key, parent);
+    if (nearest === undefined) return;
+    const why = `key '${key}' is held by task '${nearest.key}', which would await this one while it waits for the key`;
+    throw new DeadlockError(why, [nearest.key]);
   }
-
-  /** The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain. */
-  #end(task: Task, state: State, now: number): void {
-    this.#dropInput(task);
-    this.#settle(task, state, now);
-    const list = [task];
-    for (let at = 0; at < list.length; at++) {
-      const failed = list[at] as Task;
-      const { dependents } = failed;
-      failed.dependents = undefined;
-      if (dependents === undefined) continue;
-      for (const dependent of dependents) {
-        if (dependent.finished) continue;
-        this.#skip(dependent, failed, now);
-        list.push(dependent);
-      }
-    }
-  }
-
-  #skip(task: Task, failed: Task, now: number): void {
-    const root = failed.failure?.ancestor ?? failed.failure;
-    const ancestor = failed.state === State.skipped ? String(failed.failure?.fields[1]) : failed.key;
-    task.failure = {
-      code: 'QM_DEPENDENCY_FAILED',
-      message: `task '${task.key}' was skipped: '${ancestor}', which it comes after, ${endings[failed.state === State.skipped ? State.failed : failed.state] ?? 'did not succeed'}`,
-      fields: ['ancestor', ancestor],
-      cause: undefined,
-      ...(root === undefined ? {} : { ancestor: root }),
-    };
-    task.waiting = 0;
-    this.#bytes -= task.bytesIn;
-    this.#dropInput(task);
-    this.#settle(task, State.skipped, now);
-  }
-
-  /** The input of a task with a chosen id stays with its record: putting the id again compares it. */
-  #dropInput(task: Task): void {
-    if (task.id !== undefined) return;
-    const { input } = task;
-    task.input = undefined;
-    if (typeof input === 'object' && input !== null) this.#decide.discarded(input);
-  }
-
-  #release(task: Task, now: number): void {
-    const dependents = task.dependents as Task[];
-    task.dependents = undefined;
-    for (const dependent of dependents) {
-      if (dependent.finished) continue;
-      dependent.waiting--;
-      if (dependent.waiting === 0) this.#becomeReady(dependent, now);
-    }
-  }
-}
-
-/** Why a blocked task became ready. */
-export const RELEASED = 'all it comes after have succeeded';
-
-const endings: Readonly<Partial<Record<State, string>>> = {
-  [State.failed]: 'failed',
-  [State.cancelled]: 'was cancelled',
-  [State.expired]: 'expired',
-};
-
-function changed(at: number, from: State, to: State, why: string): Change {
-  return { at, from, to, why };
-}
-
-function check(holds: boolean, what: string): void {
-  if (!holds) throw new Error(`the queue's state is inconsistent: ${what}`);
 }

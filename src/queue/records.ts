@@ -10,6 +10,9 @@ export class Records {
   readonly #byNumber = new Numbered<Task>();
   readonly #byId = new Map<string, Task>();
   readonly #finished = new Deque<Task>();
+  /** Finished tasks that have been revived since they were added to `#finished`, and how often. */
+  readonly #revived = new Map<Task, number>();
+  #stale = 0;
   #count = 0;
   /** Tenths of a millisecond. */
   #age = 0;
@@ -55,12 +58,23 @@ export class Records {
     this.prune(now);
   }
 
+  /** A finished task is to be run anew. */
+  revive(task: Task): void {
+    if (task.overdue) {
+      task.overdue = false;
+      return;
+    }
+    this.#revived.set(task, (this.#revived.get(task) ?? 0) + 1);
+    this.#stale++;
+  }
+
   /** Lets go of the records whose time has come. */
   prune(now: number): void {
     for (;;) {
       const oldest = this.#finished.peek();
       if (oldest === undefined) return;
-      if (this.#finished.size <= this.#count && now - oldest.endedAt <= this.#age) return;
+      if (this.#stale > 0 && this.#dropStale(oldest)) continue;
+      if (this.#finished.size - this.#stale <= this.#count && now - oldest.endedAt <= this.#age) return;
       this.#finished.shift();
       if (oldest.pins > 0) oldest.overdue = true;
       else this.#forget(oldest);
@@ -74,6 +88,17 @@ export class Records {
   unpin(task: Task): void {
     task.pins--;
     if (task.pins === 0 && task.overdue) this.#forget(task);
+  }
+
+  /** The oldest stands for an end that is not the task's last. */
+  #dropStale(oldest: Task): boolean {
+    const times = this.#revived.get(oldest);
+    if (times === undefined) return false;
+    if (times === 1) this.#revived.delete(oldest);
+    else this.#revived.set(oldest, times - 1);
+    this.#stale--;
+    this.#finished.shift();
+    return true;
   }
 
   #forget(task: Task): void {

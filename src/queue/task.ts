@@ -2,17 +2,24 @@
  * One task of the task dict, as compact as a record that a million of can be pending: flat fields, numbers that stay
  * small integers, nothing allocated that most tasks do not have.
  *
- *                      ┌────────── released, lost, retried ◀─────────┐
- *     put ─▶ blocked ─▶ ready ─────────────────────────────▶ leased ─┤
- *               │         │                                     │    │
- *               ▼         ▼                                     ▼    ▼
- *            skipped   cancelled                       succeeded   failed, cancelled
+ *                          ┌─────── given back, lost, retried ◀───────┐
+ *     put ─▶ blocked ─┬─▶ ready ───────────────────────────▶ leased ──┤
+ *               │     │     ▲  │                              │  │    │ backoff
+ *               │     └─▶ delayed ◀───────────────────────────┼──┼────┘
+ *               ▼              ▼                              ▼  ▼
+ *            skipped    expired, cancelled            succeeded  failed, cancelled
+ *
+ * `retry` brings a finished one back to blocked, delayed or ready.
  */
 import type { TaskState } from '../tasks.ts';
+import type { Offer } from './demands.ts';
+import type { Rules } from './rules.ts';
 
 /** Who holds leases: one taker of tasks, in the manager one queue's side of a session. */
 export interface Holder {
   readonly leases: Map<number, Task>;
+  /** What it offers; never another one while it holds leases. Without one: nothing, under no name. */
+  readonly offer?: Offer | undefined;
   /** Told of the end of each lease, where anything else ends with one. */
   readonly bound?: { ended(lease: number): void } | undefined;
 }
@@ -45,7 +52,13 @@ export const stateNames: readonly TaskState[] = [
 
 /** Why a task did not succeed. `cause` is opaque to the queue. */
 export interface Failure {
-  readonly code: 'QM_TASK_FAILED' | 'QM_WORKER_LOST' | 'QM_TASK_CANCELLED' | 'QM_DEPENDENCY_FAILED';
+  readonly code:
+    | 'QM_TASK_FAILED'
+    | 'QM_WORKER_LOST'
+    | 'QM_TASK_CANCELLED'
+    | 'QM_DEPENDENCY_FAILED'
+    | 'QM_TASK_EXPIRED'
+    | 'QM_TASK_TIMEOUT';
   readonly message: string;
   /** Fields of the error class: [name, value, …]. */
   readonly fields: readonly (string | number | undefined)[];
@@ -71,7 +84,7 @@ export class Task {
   /** The id its user chose, if any. */
   readonly id: string | undefined;
   readonly name: string;
-  readonly priority: number;
+  priority: number;
   /** Opaque to the queue. */
   input: unknown;
   readonly bytesIn: number;
@@ -115,6 +128,10 @@ export class Task {
   origin: unknown = undefined;
   call = 0;
   run: unknown = undefined;
+  /** What it asked for beyond this, and what the core keeps of that; only where there is anything. */
+  rules: Rules | undefined = undefined;
+  /** The lane in which it stands while it is ready: lanes.ts. */
+  spot: object | undefined = undefined;
 
   constructor(
     number: number,

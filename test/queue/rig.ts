@@ -1,5 +1,6 @@
 /** A task queue with a clock of its own and a diary of what it decided: what the tests of `src/queue` share. */
-import { type Decisions, TaskQueue } from '#qm/queue/queue.js';
+import { type Decisions, type Means, TaskQueue } from '#qm/queue/queue.js';
+import type { QueueRules, TaskRules } from '#qm/queue/rules.js';
 import { type Failure, type Holder, NEVER, type Task } from '#qm/queue/task.js';
 
 export interface Spec {
@@ -11,6 +12,7 @@ export interface Spec {
   readonly poisonAfter?: number;
   readonly after?: readonly Task[];
   readonly run?: unknown;
+  readonly rules?: TaskRules;
 }
 
 export interface Limits {
@@ -18,6 +20,7 @@ export interface Limits {
   readonly maxBytes?: number;
   readonly count?: number;
   readonly age?: number;
+  readonly rules?: QueueRules;
 }
 
 export class QueueRig {
@@ -27,25 +30,32 @@ export class QueueRig {
   readonly settled: Task[] = [];
   readonly moved: string[] = [];
   readonly revoked: { key: string; lease: number; holder: Holder; failure: Failure }[] = [];
+  /** When the queue wanted to be told the time. */
+  readonly wanted: number[] = [];
+  /** Classes that nobody can run, as it said. */
+  readonly unrunnable: string[] = [];
   /** How often the queue said that something is ready. */
   wakes = 0;
 
-  constructor(limits: Limits = {}, nextLease = counter()) {
-    const { maxSize = Infinity, maxBytes = Infinity, count = Infinity, age = Infinity } = limits;
+  constructor(limits: Limits = {}, nextLease = counter(), means: Means = { random: () => 0.5 }) {
+    const { maxSize = Infinity, maxBytes = Infinity, count = Infinity, age = Infinity, rules } = limits;
     const decisions: Decisions = {
       settled: (task) => void this.settled.push(task),
       moved: (task) => void this.moved.push(`${task.key} ${task.state}`),
       ready: () => void this.wakes++,
       discarded: () => {},
       forgotten: () => {},
+      revived: () => {},
+      wake: (at) => void this.wanted.push(at),
+      unrunnable: ({ signature }) => void this.unrunnable.push(signature),
       revoked: (task, lease, holder, failure) => void this.revoked.push({ key: task.key, lease, holder, failure }),
     };
-    this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords: { count, age } }, nextLease, decisions);
+    this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords: { count, age }, rules }, nextLease, decisions, means);
   }
 
   put(spec: Spec = {}): Task {
-    const { id, name = 'work', priority = 0, bytes = 1, retries = 0, poisonAfter = 3, after, run } = spec;
-    const whole = { id, name, priority, input: 'input', bytesIn: bytes, retries, poisonAfter, after };
+    const { id, name = 'work', priority = 0, bytes = 1, retries = 0, poisonAfter = 3, after, run, rules } = spec;
+    const whole = { id, name, priority, input: 'input', bytesIn: bytes, retries, poisonAfter, after, rules };
     return this.queue.put(whole, this.now, undefined, 0, run);
   }
 
@@ -79,12 +89,12 @@ export class QueueRig {
     return this.queue.giveBack(task.holder as Holder, task.lease, this.now);
   }
 
-  lose(task: Task, started = true): void {
-    this.queue.lose(task.holder as Holder, task.lease, started, lost, this.now);
+  lose(task: Task, started = true, alone = true): void {
+    this.queue.lose(task.holder as Holder, task.lease, started, lost, this.now, alone);
   }
 
-  expire(task: Task): void {
-    this.queue.expire(task.holder as Holder, task.lease, lost, this.now);
+  expire(task: Task, alone = true): void {
+    this.queue.expire(task.holder as Holder, task.lease, lost, this.now, alone);
   }
 
   cancel(task: Task): boolean {

@@ -1,6 +1,6 @@
 /** A task's record as users read it: made when somebody asks, from the compact form. */
 import type { Item } from '../../protocol/wire.ts';
-import { RELEASED } from '../../queue/queue.ts';
+import { RELEASED } from '../../queue/history.ts';
 import { NEVER, State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import type { ManagerCore } from '../core.ts';
@@ -42,7 +42,8 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
   const history: { at: number; from: TaskState | 'new'; to: TaskState; why: string }[] = [];
   const name = (state: number): TaskState => stateNames[state] as TaskState;
   const blocked = task.after !== undefined && task.after.length > 0;
-  history.push({ at: time(task.putAt), from: 'new', to: blocked ? 'blocked' : 'ready', why: 'put' });
+  const first = blocked ? 'blocked' : (task.rules?.asked.delay ?? 0) > 0 ? 'delayed' : 'ready';
+  history.push({ at: time(task.putAt), from: 'new', to: first, why: 'put' });
   if (blocked && task.readyAt !== NEVER && task.changes === undefined) {
     history.push({ at: time(task.readyAt), from: 'blocked', to: 'ready', why: RELEASED });
   }
@@ -53,7 +54,7 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
     history.push({ at: time(task.startedAt), from: 'ready', to: 'leased', why: `attempt ${attemptOf(task)}` });
   }
   if (task.finished) {
-    const from = task.startedAt === NEVER ? (blocked && task.readyAt === NEVER ? 'blocked' : 'ready') : 'leased';
+    const from = history.at(-1)?.to ?? first;
     history.push({ at: time(task.endedAt), from, to: name(task.state), why: task.failure?.message ?? 'completed' });
   }
   return history;

@@ -95,6 +95,13 @@ export class Runs {
     }
   }
 
+  /** A finished task of a run is about to be run anew. */
+  revived(task: Task): void {
+    const run = task.run as Run;
+    run.open++;
+    if (run.firstFailed === task) run.firstFailed = undefined;
+  }
+
   /** Answers when the run has ended; with `events`, every job's state first and then every change of it. */
   watch(call: Call, id: string, events: boolean): Answer {
     const run = this.#find(id);

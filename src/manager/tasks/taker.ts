@@ -114,6 +114,14 @@ export class Taker implements Holder {
     return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
   }
 
+  /** Tasks that the process may have started on. */
+  get running(): number {
+    let running = 0;
+    let position = 0;
+    for (const task of this.leases.values()) if (this.hasStarted(task, position++)) running++;
+    return running;
+  }
+
   taken(call: number, count: number): void {
     const { link } = this.session;
     const start = link.begin(ToClient.TAKEN);

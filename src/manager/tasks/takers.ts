@@ -21,6 +21,8 @@ import { Taker } from './taker.ts';
 interface Wait {
   readonly call: Call;
   readonly taker: Taker;
+  /** Takes it from the list. */
+  leave: () => boolean;
 }
 
 export class Takers {
@@ -78,8 +80,7 @@ export class Takers {
   /** A call for one task. `held`: through a hold on the board, so it must not wait. */
   take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
     if (this.#waits.size > 0) this.dispatch();
-    if (this.#queue.ready > 0) {
-      this.#give(taker, true, this.#manager.now());
+    if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now())) {
       taker.taken(call, 1);
       this.feed(taker);
     } else if (nowait) {
@@ -90,7 +91,9 @@ export class Takers {
       taker.session.failed(call, new DeadlockError(why));
     } else {
       const waiting = new Call(taker.session, call, false);
-      waiting.park(this.#waits.add({ call: waiting, taker }));
+      const wait: Wait = { call: waiting, taker, leave: () => false };
+      wait.leave = this.#waits.add(wait);
+      waiting.park(wait.leave);
       this.#hungry.delete(taker);
       this.#recall();
     }
@@ -99,18 +102,20 @@ export class Takers {
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0) return;
     const now = this.#manager.now();
-    while (this.#queue.ready > 0) {
-      const wait = this.#waits.shift();
-      if (wait === undefined) break;
+    for (const wait of this.#waits) {
+      if (this.#queue.ready === 0) break;
+      // What is ready may not be for this one: whoever waits after it may get it.
+      if (!this.#give(wait.taker, true, now)) continue;
+      wait.leave();
       wait.call.settled();
-      this.#give(wait.taker, true, now);
       wait.taker.taken(wait.call.id, 1);
       if (wait.taker.hungry) this.#hungry.add(wait.taker);
     }
-    while (this.#queue.ready > 0 && this.#hungry.size > 0) {
+    for (let given = true; given && this.#queue.ready > 0 && this.#hungry.size > 0;) {
+      given = false;
       for (const taker of this.#hungry) {
         if (this.#queue.ready === 0) break;
-        if (taker.hungry) this.#give(taker, false, now);
+        if (taker.hungry && this.#give(taker, false, now)) given = true;
         if (!taker.hungry) this.#hungry.delete(taker);
       }
     }
@@ -120,8 +125,7 @@ export class Takers {
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
-      do this.#give(taker, false, now);
-      while (this.#queue.ready > 0 && taker.hungry);
+      while (this.#give(taker, false, now) && this.#queue.ready > 0 && taker.hungry);
     }
     if (taker.hungry) this.#hungry.add(taker);
     else this.#hungry.delete(taker);
@@ -171,9 +175,10 @@ export class Takers {
         this.#manager.vouchers.silent(taker.session);
         continue;
       }
+      const alone = taker.running === 1;
       for (const [lease, task] of [...taker.leases]) {
         if ((taker.extended.get(lease) ?? 0) > now) continue;
-        this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout()), now);
+        this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout()), now, alone);
       }
     }
     return leases;
@@ -194,14 +199,16 @@ export class Takers {
     for (const wait of [...this.#waits]) wait.call.fail(reason);
   }
 
-  #give(taker: Taker, asked: boolean, now: number): void {
+  /** False where there is none for this taker. */
+  #give(taker: Taker, asked: boolean, now: number): boolean {
     const task = this.#queue.take(taker, taker.worker, now);
-    if (task === undefined) return;
+    if (task === undefined) return false;
     this.#taken();
     // With a window of one, a task goes straight to the caller who asked for it.
     if (asked && taker.window === 1) taker.started = task.lease;
     this.#manager.watchLeases(this.#leaseTimeout() / 5);
     this.#send(taker, task);
+    return true;
   }
 
   #send(taker: Taker, task: Task): void {
@@ -253,10 +260,11 @@ export class Takers {
 
   #lose(taker: Taker, how: ProcessEnd): void {
     const now = this.#manager.now();
+    const alone = taker.running === 1;
     let position = 0;
     for (const [lease, task] of [...taker.leases]) {
       const started = taker.hasStarted(task, position++);
-      this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now);
+      this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone);
     }
   }
 }

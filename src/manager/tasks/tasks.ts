@@ -16,20 +16,16 @@ import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
 import { type Made, SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
-import { WaitList } from '../wait-list.ts';
+import { Alarm } from './alarm.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { cancelled, causeOf, checkSame, outcomeItem, payloadFrom, readWithRefs } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
+import { Putters } from './putters.ts';
 import { filterFrom, recordOf, recordsOf } from './record.ts';
 import { Runs } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
 import { Takers } from './takers.ts';
-
-interface Putter {
-  readonly call: Call;
-  readonly put: PutSpec;
-}
 
 const noOptions: PutOptionItems = {};
 
@@ -41,8 +37,12 @@ export class Tasks extends SharedObject implements Decisions {
   #configured: boolean;
   readonly #queue: TaskQueue;
   readonly #outcomes: Outcomes;
-  readonly #putters = new WaitList<Putter>();
+  readonly #putters: Putters;
   readonly #runs: Runs;
+  readonly #alarm = new Alarm(
+    () => this.#now(),
+    () => this.#queue.tick(this.#now()),
+  );
   #wakeScheduled = false;
 
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
@@ -50,8 +50,9 @@ export class Tasks extends SharedObject implements Decisions {
     this.#manager = made.manager;
     this.#options = queueOptions(made.manager.taskDefaults, options);
     this.#configured = options.size > 0;
-    this.#queue = new TaskQueue(limitsOf(this.#options), made.manager.nextLease, this);
+    this.#queue = new TaskQueue(limitsOf(this.#options), made.manager.nextLease, this, { random: Math.random });
     this.#outcomes = new Outcomes(this.#queue.records);
+    this.#putters = new Putters(this.#queue, (put) => this.#accept(put));
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
@@ -66,7 +67,7 @@ export class Tasks extends SharedObject implements Decisions {
     if (this.#configured) return checkSameOptions(this.title, this.#options, asked);
     this.#configured = true;
     this.#options = asked;
-    this.#queue.configure(limitsOf(asked));
+    this.#queue.configure(limitsOf(asked), this.#now());
     this.takers.tellLeaseTimeout();
   }
 
@@ -280,8 +281,10 @@ export class Tasks extends SharedObject implements Decisions {
 
   override dropped(reason: Error): void {
     this.#manager.removeBoard(this);
+    this.#alarm.stop();
+    this.#queue.dispose();
     this.takers.dropped(reason);
-    for (const putter of [...this.#putters]) putter.call.fail(reason);
+    this.#putters.fail(reason);
   }
 
   // --- decisions of the core ---
@@ -317,6 +320,15 @@ export class Tasks extends SharedObject implements Decisions {
     for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
   }
 
+  revived(task: Task): void {
+    for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+    if (task.run !== undefined) this.#runs.revived(task);
+  }
+
+  wake(at: number): void {
+    this.#alarm.set(at);
+  }
+
   // --- putting ---
 
   /** There is room, and nobody waits for it. */
@@ -344,12 +356,7 @@ export class Tasks extends SharedObject implements Decisions {
       } else if (held) {
         throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
       } else {
-        const waiting = new Call(session, call, false);
-        if (put.input instanceof Packed) waiting.keep(put.input);
-        const leave = this.#putters.add({ call: waiting, put });
-        waiting.park(() => {
-          if (leave()) this.#admit();
-        });
+        this.#putters.add(put, () => this.#admit());
       }
     } catch (error) {
       session.failed(call, error);
@@ -396,19 +403,7 @@ export class Tasks extends SharedObject implements Decisions {
 
   /** Puts that waited for room, in their order. */
   #admit(): void {
-    if (this.holder !== undefined) return;
-    for (;;) {
-      const putter = this.#putters.peek();
-      if (putter === undefined || !this.#queue.hasRoom(putter.put.bytesIn)) return;
-      this.#putters.shift();
-      const { call, put } = putter;
-      if (!call.settled()) continue;
-      try {
-        this.#accept(put);
-      } catch (error) {
-        put.session.failed(put.call, error);
-      }
-    }
+    if (this.holder === undefined) this.#putters.admit();
   }
 
   #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {

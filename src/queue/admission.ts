@@ -1,0 +1,438 @@
+/**
+ * The one step in which all rules compose: which ready task a taker gets. Of those that are admissible (the queue's
+ * concurrency and rate, the key's limit and rate, tags, the worker's name, free amounts) one of the group with the least
+ * weighted use, there the one of the highest priority, and among equals whom the policy says.
+ *
+ * While no ready task has a class, group or key, there is one cell, and taking is a shift from its lanes.
+ */
+import type { Amounts } from './amounts.ts';
+import { Cell } from './cells.ts';
+import { type Demand, Demands, type Offer, type OfferSpec } from './demands.ts';
+import { type Group, Groups } from './groups.ts';
+import { type Key, Keys } from './keys.ts';
+import { Lanes } from './lanes.ts';
+import { Offers } from './offers.ts';
+import { Order } from './order.ts';
+import { Bucket } from './rate.ts';
+import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
+import type { Task } from './task.ts';
+import { Timer, type Timers } from './timers.ts';
+import { type ByHead, Walk } from './views.ts';
+
+/** A request passed over so often reserves what it waits for, where the rules do not say. */
+const RESERVE_AFTER = 100;
+
+export class Admission {
+  readonly #timers: Timers;
+  readonly #groups = new Groups();
+  readonly #keys = new Keys();
+  readonly #demands: Demands;
+  readonly #offers: Offers;
+  readonly #plain: Cell;
+  #order = new Order();
+  readonly #byHead: ByHead = (a, b) => this.#order.before(a.shown as Task, b.shown as Task);
+  readonly #walk = new Walk(this.#byHead);
+  #concurrency = Infinity;
+  #reserveAfter = RESERVE_AFTER;
+  #bucket: Bucket | undefined;
+  /** It is paused, or there is a limit on the whole queue. */
+  #gated = false;
+  #paused = false;
+  /** Leases that hold a slot. */
+  #running = 0;
+  #size = 0;
+  /** Ready tasks with a class, group or key. The views are there while there are any. */
+  #special = 0;
+  /** A take was refused because of the queue's rate. */
+  #refused = false;
+
+  /** `unrunnable` is told of a class when it becomes one that no enrolled offer can run. */
+  constructor(host: Amounts, timers: Timers, unrunnable: (demand: Demand) => void) {
+    this.#timers = timers;
+    this.#demands = new Demands(host, (demand) => this.#offers.begun(demand));
+    this.#offers = new Offers(this.#demands, unrunnable);
+    this.#plain = new Cell(this.#groups.none, this.#demands.plain, this.#order);
+    this.#groups.none.cells.set(this.#demands.plain, this.#plain);
+  }
+
+  /** Ready tasks, admissible or not. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Leases that hold a slot of the queue's concurrency: all that are not lent. */
+  get running(): number {
+    return this.#running;
+  }
+
+  get policyError(): unknown {
+    return this.#order.policyError;
+  }
+
+  /** When the queue's rate admits the next one, where somebody waits for that; else Infinity. */
+  get opensAt(): number {
+    return this.#refused && this.#bucket !== undefined && this.#size > 0 ? this.#bucket.opensAt : Infinity;
+  }
+
+  /** Other rules from here on; `ready` are all ready tasks, in the order of their puts. Buckets begin full. */
+  configure(rules: QueueRules, ready: Iterable<Task>, now: number): void {
+    const { concurrency = Infinity, keyConcurrency = Infinity, rateLimit } = rules;
+    const tasks = [...ready];
+    for (const cell of this.#cells()) this.#hide(cell);
+    this.#order = new Order(rules);
+    this.#concurrency = concurrency;
+    this.#reserveAfter = rules.reserveAfter ?? RESERVE_AFTER;
+    this.#bucket = rateLimit === undefined || rateLimit.keyed === true ? undefined : new Bucket(rateLimit);
+    this.#refused = false;
+    this.#gate();
+    this.#groups.configure(rules.weights);
+    this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
+    for (const key of this.#keys.values()) key.lines.length = 0;
+    for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
+    for (const task of tasks) this.#cellOf(task).lanes.push(task);
+    if (this.#special > 0) for (const cell of this.#cells()) this.#refresh(cell, now);
+  }
+
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    this.#gate();
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  // --- offers ---
+
+  enrol(spec: OfferSpec): Offer {
+    const { offer, made } = this.#offers.enrol(spec);
+    for (const view of made) {
+      if (this.#special === 0) break;
+      for (const cell of this.#cells())
+        if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
+    }
+    return offer;
+  }
+
+  leave(offer: Offer): void {
+    this.#offers.leave(offer);
+  }
+
+  /** Whether some enrolled offer could run it; true while there is none at all. */
+  runnable(task: Task): boolean {
+    return this.#offers.runnable(this.#cellOf(task).demand);
+  }
+
+  // --- tasks, from put to end ---
+
+  /** The task has rules, from here to `exit`. */
+  enter(task: Task, asked: TaskRules): Rules {
+    const demand = this.#demands.enter(asked);
+    const group = asked.group === undefined ? this.#groups.none : this.#groups.enter(asked.group);
+    let cell = group.cells.get(demand);
+    if (cell === undefined) {
+      cell = new Cell(group, demand, this.#order);
+      group.cells.set(demand, cell);
+    }
+    cell.live++;
+    const key = asked.key === undefined ? undefined : this.#keys.enter(asked.key);
+    return (task.rules = new Rules(asked, cell, key));
+  }
+
+  /** The rules of a task; made where it has none. */
+  rulesOf(task: Task): Rules {
+    return task.rules ?? this.enter(task, nothingAsked);
+  }
+
+  exit(task: Task, now: number): void {
+    const { cell, key, asked } = task.rules as Rules;
+    if (key !== undefined) {
+      this.#keys.left(key, now);
+      if (key.live === 0 && key.timer !== undefined) this.#timers.remove(key.timer);
+    }
+    if (--cell.live === 0 && cell !== this.#plain) cell.group.cells.delete(cell.demand);
+    if (asked.group !== undefined) this.#groups.left(cell.group);
+    this.#demands.left(cell.demand);
+  }
+
+  /** Ancestors that hold a slot of the key as long as they await such a task, where there are no other slots. */
+  heldByAncestors(text: string | undefined, parent: Task): Task[] {
+    const holding: Task[] = [];
+    const key = text === undefined ? undefined : this.#keys.get(text);
+    if (key === undefined) return holding;
+    for (let task: Task | undefined = parent; task !== undefined && task.lease !== 0; task = task.rules?.parent) {
+      if (task.rules?.key === key) holding.push(task);
+    }
+    return holding.length >= this.#keys.limit ? holding : [];
+  }
+
+  // --- ready tasks ---
+
+  add(task: Task, now: number): void {
+    this.#size++;
+    const cell = this.#cellOf(task);
+    this.#groups.arrived(cell.group);
+    cell.lanes.push(task);
+    if (this.#isSpecial(task) && ++this.#special === 1) this.#refresh(this.#plain, now);
+    if (this.#special > 0) this.#refresh(cell, now);
+  }
+
+  /** It is not ready any more, and nobody has taken it. */
+  remove(task: Task, now: number): void {
+    this.#size--;
+    this.#cellOf(task).group.ready--;
+    this.#withdraw(task, now);
+    if (this.#isSpecial(task) && --this.#special === 0) this.#hide(this.#plain);
+  }
+
+  /** Another priority for a ready task. */
+  setPriority(task: Task, priority: number, now: number): void {
+    this.#withdraw(task, now);
+    task.priority = priority;
+    const cell = this.#cellOf(task);
+    cell.lanes.push(task);
+    if (this.#special > 0) this.#refresh(cell, now);
+  }
+
+  /** The task that this taker gets, which is ready no more and holds all that it needs; undefined where there is none. */
+  take(offer: Offer | undefined, now: number): Task | undefined {
+    if (this.#gated && !this.#open(now)) return undefined;
+    let task: Task | undefined;
+    if (this.#special === 0) {
+      task = this.#plain.lanes.shift();
+      if (task === undefined) return undefined;
+      this.#plain.group.ready--;
+      this.#groups.charge(this.#plain.group);
+    } else {
+      task = this.#choose(offer ?? this.#offers.anonymous(), now);
+      if (task === undefined) return undefined;
+    }
+    this.#size--;
+    this.#running++;
+    this.#bucket?.take(now);
+    return task;
+  }
+
+  // --- leases ---
+
+  /** A lease has ended: what it held is free. True where somebody else may go on because of that. */
+  ended(task: Task, started: boolean, now: number): boolean {
+    const { rules } = task;
+    if (!started) {
+      this.#bucket?.refund();
+      this.#groups.refund(this.#cellOf(task).group);
+    }
+    if (rules === undefined) {
+      this.#running--;
+      return this.#gated;
+    }
+    this.#free(task, rules);
+    rules.lent = false;
+    rules.own = undefined;
+    const { key } = rules;
+    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0;
+    key.running--;
+    if (!started) key.bucket?.refund();
+    this.reopen(key, now);
+    return true;
+  }
+
+  /** Its slot and amounts are free while its handler awaits children; its key is not: that would undo its purpose. */
+  lend(task: Task): boolean {
+    const rules = this.rulesOf(task);
+    if (rules.lent) return false;
+    this.#free(task, rules);
+    rules.lent = true;
+    return true;
+  }
+
+  /** It goes on, at once, even if for a while more is used than there is. */
+  reclaim(task: Task): void {
+    const { rules } = task;
+    if (rules?.lent !== true) return;
+    rules.lent = false;
+    this.#running++;
+    if (rules.own !== undefined) rules.cell.demand.take(rules.own);
+  }
+
+  // --- time ---
+
+  /** The first of each line of an open key is ready again; of one closed by its rate, a timer is set. */
+  reopen(key: Key, now: number): void {
+    if (key.lines.length === 0 || key.running >= this.#keys.limit) return;
+    if (!this.#keys.open(key, now)) return this.#schedule(key);
+    for (const { cell } of [...key.lines]) {
+      this.#return(key, cell);
+      this.#refresh(cell, now);
+    }
+  }
+
+  /** A key's timer has come. */
+  due(key: Key, now: number): void {
+    key.timer = undefined;
+    this.reopen(key, now);
+  }
+
+  /** Whether the queue's rate, because of which somebody was refused, admits another one. */
+  rateOpened(now: number): boolean {
+    if (!this.#refused || this.#bucket === undefined || !this.#bucket.open(now)) return false;
+    this.#refused = false;
+    return true;
+  }
+
+  /** For validation: all that is in the index, each task once. */
+  *ready(): IterableIterator<Task> {
+    for (const cell of this.#cells()) yield* cell.lanes;
+    for (const key of this.#keys.values()) for (const { lanes } of key.lines) yield* lanes;
+  }
+
+  /** For validation. */
+  get parts(): { groups: Iterable<Group>; keys: Keys; demands: Demands; special: number; plain: Cell } {
+    return {
+      groups: this.#groups.values(),
+      keys: this.#keys,
+      demands: this.#demands,
+      special: this.#special,
+      plain: this.#plain,
+    };
+  }
+
+  #choose(offer: Offer, now: number): Task | undefined {
+    for (;;) {
+      const cell = this.#find(offer, now);
+      if (cell === undefined) return undefined;
+      const key = cell.shown?.rules?.key;
+      // It has closed since it was shown: its cell shows another one, and the search begins anew.
+      if (key !== undefined && !this.#keys.open(key, now)) this.#refresh(cell, now);
+      else return this.#admit(cell, offer, now);
+    }
+  }
+
+  /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */
+  #find(offer: Offer, now: number): Cell | undefined {
+    const walk = this.#walk;
+    const passed: Cell[] = [];
+    const blocked: string[] = [];
+    walk.start(offer);
+    for (let cell = walk.next(); cell !== undefined; cell = walk.next()) {
+      const { demand } = cell;
+      const key = cell.shown?.rules?.key;
+      if (key !== undefined && !this.#keys.open(key, now)) return cell;
+      if (!demand.possible(offer)) continue;
+      if (demand.needs.length === 0) return cell;
+      if (blocked.length > 0 && demand.needs.some(({ name }) => blocked.includes(name))) continue;
+      if (demand.fits(offer.amounts)) {
+        for (const other of passed) if (other.demand.competes(demand)) other.passed++;
+        return cell;
+      }
+      passed.push(cell);
+      if (cell.passed < this.#reserveAfter) continue;
+      if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
+      for (const { name, host } of demand.needs) {
+        if (host !== undefined || cell.reserved === offer) blocked.push(name);
+      }
+    }
+    return undefined;
+  }
+
+  #admit(cell: Cell, offer: Offer, now: number): Task {
+    const task = cell.lanes.shift() as Task;
+    const { group } = cell;
+    const { rules } = task;
+    group.ready--;
+    this.#groups.charge(group);
+    cell.passed = 0;
+    cell.reserved = undefined;
+    if (rules !== undefined) {
+      if (cell.demand.needs.length > 0) {
+        cell.demand.take(offer.amounts);
+        rules.own = offer.amounts;
+      }
+      const { key } = rules;
+      if (key !== undefined) {
+        key.running++;
+        key.bucket?.take(now);
+        if (this.#keys.open(key, now)) this.#return(key, cell);
+        else if (key.lines.length > 0 && key.running < this.#keys.limit) this.#schedule(key);
+      }
+    }
+    this.#refresh(cell, now);
+    if (this.#isSpecial(task) && --this.#special === 0) this.#hide(this.#plain);
+    return task;
+  }
+
+  /** Shows the cell's first task, having moved those of closed keys out of the way. */
+  #refresh(cell: Cell, now: number): void {
+    let head = cell.lanes.head();
+    for (let key = head?.rules?.key; key !== undefined && !this.#keys.open(key, now); key = head?.rules?.key) {
+      key.park(cell.lanes.shift() as Task, cell, this.#order);
+      if (key.running < this.#keys.limit) this.#schedule(key);
+      head = cell.lanes.head();
+    }
+    if (head === cell.shown) return;
+    const { views } = cell.demand;
+    if (cell.shown !== undefined) for (const view of views) view.remove(cell, this.#byHead);
+    cell.shown = head;
+    if (head !== undefined) for (const view of views) view.add(cell, this.#byHead);
+  }
+
+  #hide(cell: Cell): void {
+    if (cell.shown === undefined) return;
+    for (const view of cell.demand.views) view.remove(cell, this.#byHead);
+    cell.shown = undefined;
+  }
+
+  #withdraw(task: Task, now: number): void {
+    const cell = this.#cellOf(task);
+    const key = task.rules?.key;
+    const shown = cell.shown === task;
+    if (shown) this.#hide(cell);
+    Lanes.remove(task);
+    if (key !== undefined && key.lines.length > 0) {
+      key.tidy();
+      if (this.#keys.open(key, now)) this.#return(key, cell);
+    }
+    if (this.#special > 0) this.#refresh(cell, now);
+  }
+
+  /** The first of the key's line beside the cell is in the cell again. */
+  #return(key: Key, cell: Cell): void {
+    const first = key.firstOf(cell);
+    if (first !== undefined) cell.lanes.push(first);
+  }
+
+  #schedule(key: Key): void {
+    if (key.timer !== undefined || key.bucket === undefined) return;
+    key.timer = new Timer(key.bucket.opensAt, 'key', key);
+    this.#timers.add(key.timer);
+  }
+
+  #free(task: Task, rules: Rules): void {
+    if (rules.lent) return;
+    this.#running--;
+    if (rules.own !== undefined) this.#cellOf(task).demand.free(rules.own);
+  }
+
+  #gate(): void {
+    this.#gated = this.#paused || this.#concurrency !== Infinity || this.#bucket !== undefined;
+  }
+
+  #open(now: number): boolean {
+    if (this.#paused || this.#running >= this.#concurrency) return false;
+    if (this.#bucket === undefined || this.#bucket.open(now)) return true;
+    this.#refused = true;
+    return false;
+  }
+
+  #isSpecial({ rules }: Task): boolean {
+    return rules !== undefined && (rules.key !== undefined || rules.cell !== this.#plain);
+  }
+
+  #cellOf({ rules }: Task): Cell {
+    return rules === undefined ? this.#plain : rules.cell;
+  }
+
+  *#cells(): IterableIterator<Cell> {
+    for (const group of this.#groups.values()) yield* group.cells.values();
+  }
+}
