@@ -179,11 +179,15 @@ export interface TaskRecord {
   }[];
 }
 
-/** Which records to return. */
+/** Which tasks. */
 export interface TaskFilter {
   state?: TaskState | readonly TaskState[] | undefined;
   name?: string | undefined;
-  /** Most records to return. Default 1,000. */
+  group?: string | undefined;
+  key?: string | undefined;
+  /** Only tasks that wait and that none of the workers that are there could ever run. */
+  unrunnable?: boolean | undefined;
+  /** Most records to return, default 1,000; most tasks to cancel or retry, default all. */
   limit?: number | undefined;
 }
 

@@ -15,6 +15,7 @@ import { inspectLocks, inspectObjects, inspectTasks, inspectWorkers } from './in
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
+import { Amounts } from '../queue/amounts.ts';
 import type { TaskDefaults } from './tasks/options.ts';
 import type { Tasks } from './tasks/tasks.ts';
 import { Vouchers } from './vouchers.ts';
@@ -23,6 +24,8 @@ export interface CoreOptions {
   readonly newMutex: NewMutex;
   readonly maxObjects: number;
   readonly tasks: TaskDefaults;
+  /** Amounts of the host. */
+  readonly resources: Readonly<Record<string, number>>;
   /** Most bytes that may wait to be sent to one session before nothing more is read from it. */
   readonly pendingBytes: number;
 }
@@ -61,6 +64,7 @@ export class ManagerCore {
     this.newMutex = options.newMutex;
     this.#maxObjects = options.maxObjects;
     this.taskDefaults = options.tasks;
+    this.hostAmounts = new Amounts(options.resources);
     this.pendingBytes = options.pendingBytes;
     this.collector = new Collector(
       (work) => this.later(work),
@@ -85,6 +89,9 @@ export class ManagerCore {
   wallTime(at: number): number {
     return this.epoch + at / 10;
   }
+
+  /** Amounts of the host, that all queues hold from. */
+  readonly hostAmounts: Amounts;
 
   nextLease = (): number => ++this.#leases;
 

@@ -15,6 +15,7 @@ import { Door } from './door.ts';
 import { newMutex, type NewMutex } from './gate.ts';
 import { connectLocally } from './local.ts';
 import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
+import { checkAmounts } from '../proxy/scheduling-items.ts';
 import { taskDefaults } from './tasks/options.ts';
 
 export const coreOf = Symbol('core');
@@ -67,6 +68,7 @@ export class Manager implements AsyncDisposable {
       newMutex: internals.newMutex ?? newMutex,
       maxObjects: atLeastOne(limits.objects ?? 1_000_000, 'limits.objects'),
       tasks: taskDefaults(options.queue ?? {}),
+      resources: checkAmounts(options.resources ?? {}),
       pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
     });
     this.#door = new Door({

@@ -51,7 +51,7 @@ export class Registry {
     this.register('rwlock', RwLock);
     this.register('semaphore', Semaphore);
     this.register('condition', Condition);
-    this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun']);
+    this.register('tasks', Tasks, ['outcome', 'progress', 'watchRun', 'join']);
     this.register('topic', Topic, ['subscribe']);
   }
 

@@ -23,7 +23,8 @@ import { Loans } from './loans.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
-import { type Offered, offerOf, type Taker } from './tasks/taker.ts';
+import type { OfferSpec } from '../queue/demands.ts';
+import { offerOf, type Taker } from './tasks/taker.ts';
 import { Tasks } from './tasks/tasks.ts';
 
 /** Who is at the other end, as they say. */
@@ -60,7 +61,7 @@ export class Session {
   /** By the handle of their queue. */
   readonly takers = new Map<number, Taker>();
   /** By handle of a task queue: what is offered by whoever takes through it, where that is more than a name. */
-  readonly offers = new Map<number, Offered>();
+  readonly offers = new Map<number, OfferSpec>();
   /** What else ends with the session: guards. */
   readonly holdings = new Set<() => void>();
   /** Names of tasks by the client's index. */

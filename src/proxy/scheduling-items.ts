@@ -35,7 +35,8 @@ export function tagItems(tags: readonly string[]): string[] | undefined {
 
 /** [name, amount, …] of amounts of more than 0; undefined for none. */
 export function amountItems(amounts: Readonly<Record<string, number>>, what: string): Item[] | undefined {
-  if (typeof amounts !== 'object' || Array.isArray(amounts)) throw new TypeError(`${what} must be an object of numbers`);
+  if (typeof amounts !== 'object' || Array.isArray(amounts))
+    throw new TypeError(`${what} must be an object of numbers`);
   const entries = Object.entries(amounts).sort(([a], [b]) => (a < b ? -1 : 1));
   if (entries.length > MANY) throw new RangeError(`${entries.length} ${what} are too many; ${MANY} are allowed`);
   const items = entries.flatMap(([name, amount]): Item[] => {
@@ -46,6 +47,12 @@ export function amountItems(amounts: Readonly<Record<string, number>>, what: str
     return amount === 0 ? [] : [name, amount];
   });
   return items.length === 0 ? undefined : items;
+}
+
+/** The same amounts, checked. */
+export function checkAmounts(amounts: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  amountItems(amounts, 'resources');
+  return amounts;
 }
 
 export function backoffItem(backoff: Backoff): Item {

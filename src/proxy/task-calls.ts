@@ -3,11 +3,12 @@ import { UnknownTaskError } from '../errors.ts';
 import { type CodecContext, decode } from '../protocol/codec.ts';
 import { methods, ToManager } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
-import type { TaskRecord } from '../tasks.ts';
+import type { TaskFilter, TaskRecord } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Connection } from './connection.ts';
 import type { Source } from './event-stream.ts';
 import { PendingCall } from './pending.ts';
+import { filterItem } from './task-dict-proxy.ts';
 
 type Method = (typeof methods.tasks)[number];
 
@@ -63,8 +64,10 @@ export class TaskCalls {
     return this.unpack(record) as TaskRecord;
   }
 
-  async cancel(id: string, reason?: string): Promise<boolean> {
-    return (await this.call('cancel', [id, reason])) as boolean;
+  /** How many of them it was done to: one by its id, or all that a filter names. */
+  async each(method: 'cancel' | 'retry', which: string | TaskFilter, reason?: string): Promise<number> {
+    const item = typeof which === 'string' ? which : filterItem(which);
+    return (await this.call(method, [item, reason])) as number;
   }
 
   /** A call that reports on its way to its answer. */

@@ -1,5 +1,6 @@
 import type { Item } from '../protocol/wire.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../tasks.ts';
+import { checkNames } from './scheduling-items.ts';
 import type { TaskCalls } from './task-calls.ts';
 
 /** The task dict: the record of every task that waits, runs, or ended not too long ago. */
@@ -36,6 +37,10 @@ export class TaskDictProxy {
   }
 }
 
-export function filterItem({ state, name, limit }: TaskFilter): Item {
-  return [typeof state === 'object' ? [...state] : state, name, limit];
+const known = ['state', 'name', 'group', 'key', 'unrunnable', 'limit'];
+
+export function filterItem(filter: TaskFilter): Item {
+  checkNames('a task filter', filter, known);
+  const { state, name, limit, group, key, unrunnable } = filter;
+  return [typeof state === 'object' ? [...state] : state, name, limit, group, key, unrunnable];
 }

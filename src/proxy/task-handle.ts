@@ -50,8 +50,8 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     return this.#calls.record(this.id);
   }
 
-  cancel(reason?: string): Promise<boolean> {
-    return this.#calls.cancel(this.id, reason);
+  async cancel(reason?: string): Promise<boolean> {
+    return (await this.#calls.each('cancel', this.id, reason)) === 1;
   }
 
   progress(): AsyncIterable<unknown> {

@@ -7,6 +7,7 @@ import type {
   OutputOf,
   PutOptions,
   TakeOptions,
+  TaskFilter,
   TaskHandle,
   TaskName,
   Wired,
@@ -172,9 +173,57 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return new Handle<Out>(this.#lasting, id, false);
   }
 
-  /** False where the task had ended already. @throws UnknownTaskError */
-  cancel(id: string, reason?: string): Promise<boolean> {
-    return this.#calls.cancel(id, reason);
+  /**
+   * Cancels a task, or all that a filter names, and says how many: what had ended is not counted.
+   * @throws UnknownTaskError of an id
+   */
+  cancel(which: string | TaskFilter, reason?: string): Promise<number> {
+    return this.#calls.each('cancel', which, reason);
+  }
+
+  /**
+   * Runs a task that did not succeed anew, or all that a filter names, and says how many. The old outcome goes to its
+   * history, its `retries` begin again. Not counted is what has not ended, what comes after a task that did not succeed,
+   * and what has succeeded without an id of your choice, whose input is not kept.
+   * @throws UnknownTaskError of an id, QueueShutdownError
+   */
+  retry(which: string | TaskFilter): Promise<number> {
+    return this.#calls.each('retry', which);
+  }
+
+  /** From now on; of a task that runs, once it comes back. False where it has ended. @throws UnknownTaskError */
+  async setPriority(id: string, priority: number): Promise<boolean> {
+    return (await this.#calls.call('setPriority', [id, priority])) as boolean;
+  }
+
+  /** No task is given out until `resume()`; what runs goes on, and puts are taken. */
+  async pause(): Promise<void> {
+    await this.#calls.call('pause', []);
+  }
+
+  /** Tasks are given out again. */
+  async resume(): Promise<void> {
+    await this.#calls.call('resume', []);
+  }
+
+  /** Resolves once nothing waits or runs. */
+  async join(options?: WaitOptions): Promise<void> {
+    await this.#calls.call('join', [], options);
+  }
+
+  /**
+   * No more is put: whoever waits to is refused, with `QueueShutdownError`. What is there is still run, or, with
+   * `immediate`, cancelled where it has not started. Once nothing is left, whoever waits for a task is refused, too: the
+   * loops of workers end.
+   */
+  async shutdown(options: { immediate?: boolean } = {}): Promise<void> {
+    await this.#calls.call('shutdown', [options.immediate === true]);
+  }
+
+  /** `shutdown()`, and then `join()`: resolves once all that was put has ended. */
+  async drain(options?: WaitOptions): Promise<void> {
+    await this.shutdown();
+    await this.join(options);
   }
 
   /** For the worker loop: starts the helper thread, and gives un-started tasks back at the end. */

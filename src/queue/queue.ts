@@ -109,6 +109,11 @@ export class TaskQueue {
     return this.count(State.blocked) + this.count(State.delayed) + this.count(State.ready);
   }
 
+  /** Tasks that wait or run. */
+  get unfinished(): number {
+    return this.pending + this.count(State.leased);
+  }
+
   get bytes(): number {
     return this.#life.bytes;
   }

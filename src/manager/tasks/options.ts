@@ -1,5 +1,6 @@
 /** What a task queue is made with. */
 import type { QueueLimits } from '../../queue/queue.ts';
+import type { QueueRules } from '../../queue/rules.ts';
 import { TypeMismatchError } from '../../errors.ts';
 import type { Item } from '../../protocol/wire.ts';
 import { taskQueueItems } from '../../proxy/task-queue-options.ts';
@@ -97,6 +98,31 @@ function text(value: unknown): string {
 }
 
 /** What of the options the queue's core keeps to. */
-export function limitsOf({ maxSize, maxBytes, keepCount, keepAge }: TaskDefaults): QueueLimits {
-  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge } };
+export function limitsOf(options: TaskDefaults): QueueLimits {
+  const { maxSize, maxBytes, keepCount, keepAge } = options;
+  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge }, rules: rulesOf(options) };
+}
+
+function rulesOf({
+  policy,
+  ageing,
+  weights,
+  concurrency,
+  keyConcurrency,
+  rateLimit,
+  backoff,
+}: TaskDefaults): QueueRules {
+  return {
+    policy,
+    ageing,
+    weights,
+    rateLimit,
+    backoff,
+    concurrency: finite(concurrency),
+    keyConcurrency: finite(keyConcurrency),
+  };
+}
+
+function finite(limit: number): number | undefined {
+  return limit === Infinity ? undefined : limit;
 }

@@ -60,28 +60,30 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
   return history;
 }
 
-/** The records that a filter names. */
-export function recordsOf(tasks: Iterable<Task>, filter: TaskFilter, manager: ManagerCore): TaskRecord[] {
-  const limit = filter.limit ?? 1000;
+/** Those of the tasks that a filter names, whatever its limit. */
+export function* matching(tasks: Iterable<Task>, filter: TaskFilter): IterableIterator<Task> {
+  const { name, group, key } = filter;
   const states = filter.state === undefined ? undefined : [filter.state].flat();
-  const found: TaskRecord[] = [];
   for (const task of tasks) {
-    if (found.length >= limit) break;
-    if (filter.name !== undefined && task.name !== filter.name) continue;
+    if (name !== undefined && task.name !== name) continue;
+    if (group !== undefined && task.rules?.asked.group !== group) continue;
+    if (key !== undefined && task.rules?.asked.key !== key) continue;
     if (states !== undefined && !states.includes(stateNames[task.state] as TaskState)) continue;
-    found.push(recordOf(task, manager));
+    yield task;
   }
-  return found;
 }
 
-/** A filter as it crosses: [state | states, name, limit]. */
+/** A filter as it crosses: [state | states, name, limit, group, key, unrunnable]. */
 export function filterFrom(item: Item): TaskFilter {
   if (!Array.isArray(item)) return {};
-  const [states, name, limit] = item as readonly Item[];
+  const [states, name, limit, group, key, unrunnable] = item as readonly Item[];
   const filter: TaskFilter = {};
   if (typeof states === 'string') filter.state = states as TaskState;
   else if (Array.isArray(states)) filter.state = states.map(String) as TaskState[];
   if (typeof name === 'string') filter.name = name;
   if (typeof limit === 'number') filter.limit = limit;
+  if (typeof group === 'string') filter.group = group;
+  if (typeof key === 'string') filter.key = key;
+  if (unrunnable === true) filter.unrunnable = true;
   return filter;
 }

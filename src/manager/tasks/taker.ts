@@ -6,6 +6,7 @@ import { LeaseLostError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { ToClient } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
+import type { Offer, OfferSpec } from '../../queue/demands.ts';
 import type { Failure, Holder, Task } from '../../queue/task.ts';
 import type { Link } from '../../transport/link.ts';
 import { listOf } from '../arguments.ts';
@@ -20,18 +21,11 @@ export interface WorkerInfo {
   readonly host: string;
 }
 
-/** What a taker offers, where it has said so. */
-export interface Offered {
-  readonly name: string;
-  readonly tags: readonly string[];
-  readonly resources: Readonly<Record<string, number>>;
-}
-
-/** From [name, tags, resources]. */
-export function offerOf(item: Item, peer: string): Offered {
+/** What a taker offers, from [name, tags, resources]. */
+export function offerOf(item: Item, peer: string): OfferSpec {
   const [name, tags, resources] = listOf(item, 'an offer');
   return {
-    name: name === undefined ? peer : wordOf(name, 'name'),
+    worker: name === undefined ? peer : wordOf(name, 'name'),
     tags: tags === undefined ? [] : tagsOf(tags),
     resources: resources === undefined ? {} : amountsOf(resources, 'resources'),
   };
@@ -66,7 +60,7 @@ export class Taker implements Holder {
   readonly session: Session;
   readonly handle: number;
   readonly worker: WorkerInfo;
-  readonly offered: Offered | undefined;
+  readonly offer: Offer;
   /** By lease, in the order in which they were leased. */
   readonly leases = new Map<number, Task>();
   /** Most tasks it wants to hold; 1: only what it asks for. */
@@ -82,11 +76,13 @@ export class Taker implements Holder {
   /** The helper that has been asked to give back what has not been started, and has not answered. */
   recalled: Link | undefined = undefined;
 
-  constructor(session: Session, handle: number) {
+  constructor(session: Session, handle: number, enrol: (spec: OfferSpec) => Offer) {
+    const { name, pid, host } = session.peer;
     this.session = session;
     this.handle = handle;
-    this.offered = session.offers.get(handle);
-    this.worker = { name: this.offered?.name ?? session.peer.name, pid: session.peer.pid, host: session.peer.host };
+    const offered = session.offers.get(handle) ?? { worker: name };
+    this.worker = { name: offered.worker ?? name, pid, host };
+    this.offer = enrol(offered);
   }
 
   /** `end` is called when the lease ends before the function returned is; of one that `waits` before others. */

@@ -3,10 +3,11 @@
  *
  * Those who wait in `get()` come first, in their order; then whoever has room in its window, in turn.
  */
-import { DeadlockError, FrameTooLargeError } from '../../errors.ts';
+import { DeadlockError, FrameTooLargeError, QueueShutdownError } from '../../errors.ts';
 import { errorItem } from '../../protocol/errors.ts';
 import { TaskFlags, ToClient } from '../../protocol/messages.ts';
 import { Packed, setU48 } from '../../protocol/wire.ts';
+import type { Demand } from '../../queue/demands.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
 import { type Failure, NEVER, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
@@ -60,7 +61,7 @@ export class Takers {
   of(session: Session, handle: number): Taker {
     let taker = session.takers.get(handle);
     if (taker === undefined) {
-      taker = new Taker(session, handle);
+      taker = new Taker(session, handle, (offered) => this.#queue.enrol(offered));
       session.takers.set(handle, taker);
       this.#all.add(taker);
       if (this.#leaseTimeout() !== this.#manager.taskDefaults.leaseTimeout) this.#tell(taker);
@@ -83,6 +84,9 @@ export class Takers {
     if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now())) {
       taker.taken(call, 1);
       this.feed(taker);
+    } else if (this.#queue.shut && this.#queue.unfinished === 0) {
+      const why = `${this.#board.title} has been shut down, and nothing is left in it`;
+      taker.session.failed(call, new QueueShutdownError(why));
     } else if (nowait) {
       taker.taken(call, 0);
       this.feed(taker);
@@ -149,6 +153,7 @@ export class Takers {
   leave(taker: Taker): void {
     if (taker.leases.size > 0 || !this.#all.delete(taker)) return;
     this.#hungry.delete(taker);
+    this.#queue.leave(taker.offer);
     taker.session.takers.delete(taker.handle);
   }
 
@@ -158,6 +163,7 @@ export class Takers {
     for (const taker of session.takers.values()) {
       if (!this.#all.delete(taker)) continue;
       this.#hungry.delete(taker);
+      this.#queue.leave(taker.offer);
       losing.push((how) => this.#lose(taker, how));
     }
     return losing;
@@ -193,6 +199,18 @@ export class Takers {
   helperJoined(session: Session): void {
     if (this.#waits.size === 0) return;
     for (const taker of session.takers.values()) if (this.#all.has(taker) && taker.spare > 0) taker.recall();
+  }
+
+  /** No task will ever come again. */
+  shutDown(): void {
+    const why = `${this.#board.title} has been shut down, and nothing is left in it`;
+    this.dropped(new QueueShutdownError(why));
+  }
+
+  /** Somebody has put what none of those who take could ever run: all that know the queue hear of it. */
+  tellUnrunnable({ tags, worker, needs }: Demand): void {
+    const resources = needs.flatMap(({ name, amount }) => [name, amount]);
+    this.#manager.tellHolders(this.#board, 'unrunnable', [[...tags], worker, resources]);
   }
 
   dropped(reason: Error): void {

@@ -1,214 +1,40 @@
-/**
- * The task board: a task dict and queue shared with everybody. It reads the frames of tasks, tells the queue's core
- * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
- * whoever takes.
- */
-import { DeadlockError, ProtocolError, QueueFullError, UnknownTaskError } from '../../errors.ts';
+/** A task dict and queue, shared with everybody: what can be asked of it, and done to it, by calls. */
 import { encode } from '../../protocol/codec.ts';
-import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
-import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
-import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
-import { type Failure, type Holder, State, stateNames, type Task } from '../../queue/task.ts';
+import type { Item } from '../../protocol/wire.ts';
+import { State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
-import { textOf } from '../arguments.ts';
-import { type Answer, Call } from '../call.ts';
-import type { ManagerCore } from '../core.ts';
-import type { Session } from '../session.ts';
-import { type Made, SharedObject } from '../shared-object.ts';
-import type { ProcessEnd } from '../vouchers.ts';
-import { Alarm } from './alarm.ts';
-import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
-import { Outcomes } from './outcomes.ts';
-import { cancelled, causeOf, checkSame, outcomeItem, payloadFrom, readWithRefs } from './payload.ts';
-import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
-import { Putters } from './putters.ts';
-import { filterFrom, recordOf, recordsOf } from './record.ts';
-import { Runs } from './runs.ts';
-import { refuseLease, type Taker } from './taker.ts';
-import { Takers } from './takers.ts';
+import { numberOf, textOf } from '../arguments.ts';
+import type { Answer, Call } from '../call.ts';
+import type { Made } from '../shared-object.ts';
+import { TaskBoard } from './board.ts';
+import { cancelled, outcomeItem } from './payload.ts';
+import { filterFrom, matching, recordOf } from './record.ts';
 
-const noOptions: PutOptionItems = {};
-
-export class Tasks extends SharedObject implements Decisions {
-  readonly takers: Takers;
-  readonly #manager: ManagerCore;
-  #options: TaskDefaults;
-  /** Somebody has asked for it with options: they hold from then on. */
-  #configured: boolean;
-  readonly #queue: TaskQueue;
-  readonly #outcomes: Outcomes;
-  readonly #putters: Putters;
-  readonly #runs: Runs;
-  readonly #alarm = new Alarm(
-    () => this.#now(),
-    () => this.#queue.tick(this.#now()),
-  );
-  #wakeScheduled = false;
-
+export class Tasks extends TaskBoard {
   constructor(made: Made, options: ReadonlyMap<string, Item>) {
-    super(made);
-    this.#manager = made.manager;
-    this.#options = queueOptions(made.manager.taskDefaults, options);
-    this.#configured = options.size > 0;
-    this.#queue = new TaskQueue(limitsOf(this.#options), made.manager.nextLease, this, { random: Math.random });
-    this.#outcomes = new Outcomes(this.#queue.records);
-    this.#putters = new Putters(this.#queue, (put) => this.#accept(put));
-    const taken = (): void => {
-      if (this.#putters.size > 0) this.ready();
-    };
-    this.takers = new Takers(this, made.manager, this.#queue, () => this.#options.leaseTimeout, taken);
-    this.#runs = new Runs(made.manager, this.#queue);
+    super(made, options);
     made.manager.addBoard(this);
   }
 
-  attach(options: ReadonlyMap<string, Item>): void {
-    if (options.size === 0) return;
-    const asked = queueOptions(this.#manager.taskDefaults, options);
-    if (this.#configured) return checkSameOptions(this.title, this.#options, asked);
-    this.#configured = true;
-    this.#options = asked;
-    this.#queue.configure(limitsOf(asked), this.#now());
-    this.takers.tellLeaseTimeout();
+  override dropped(reason: Error): void {
+    this.core.removeBoard(this);
+    super.dropped(reason);
   }
 
-  // --- frames of producers ---
-
-  readPut(session: Session, call: number, held: boolean, reader: Reader, end: number): void {
-    const flags = reader.u8();
-    const name = session.taskNames[reader.u16()];
-    if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
-    const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
-    const bytesIn = end - reader.position;
-    const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    if (held || (this.holder === undefined && this.gate.free)) {
-      if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
-        this.#putPlain(session, call, name, input, bytesIn, flags);
-      } else {
-        this.#put({ session, call, name, input, bytesIn, flags, options }, held);
-      }
-    } else {
-      const put = { session, call, name, input, bytesIn, flags, options };
-      this.inTurn(new Call(session, call, false), () => this.#put(put, false), input);
-    }
-  }
-
-  readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
-    const id = reader.string();
-    const jobs = readGraphJobs(session.adopt(reader.item()));
-    const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
-      const { input, bytesIn } = payloadFrom(job.input);
-      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after });
-      if (input instanceof Packed) this.keep(input);
-      return spec;
-    };
-    const submit = (): void => {
-      try {
-        this.#runs.submit(session, id, jobs, specOf, this.#now());
-        session.done(call);
-      } catch (error) {
-        session.failed(call, error);
-      }
-    };
-    const inputs = jobs.map(({ input }) => input);
-    if (held || (this.holder === undefined && this.gate.free)) submit();
-    else this.inTurn(new Call(session, call, false), submit, inputs);
-  }
-
-  // --- frames of takers ---
-
-  readTake(session: Session, call: number, taker: Taker, held: boolean, reader: Reader): void {
-    const nowait = reader.u8() === 1;
-    taker.window = Math.max(1, reader.u16());
-    if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
-    this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
-  }
-
-  /** `call` is 0 where its sender wants no answer. */
-  readComplete(session: Session, call: number, taker: Taker, reader: Reader, end: number): void {
-    const at = reader.claim(17);
-    const { data } = reader;
-    const lease = getU48(data, at);
-    const number = getU48(data, at + 6);
-    const ranFor = data.getUint32(at + 12, true);
-    const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
-    const bytesOut = end - reader.position;
-    const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    const answer = this.#queue.complete(
-      { holder: taker, lease, number, ranFor },
-      output,
-      bytesOut,
-      this.#arrival(session),
-    );
-    if (answer !== 'lost') {
-      this.#leaseEnded(taker, lease, answer);
-      if (call !== 0) session.done(call);
-    } else if (call !== 0) {
-      refuseLease(session, call, lease);
-    }
-  }
-
-  /** All completions of a frame have been read. */
-  completed(taker: Taker): void {
-    this.takers.feed(taker, this.#arrival(taker.session));
-    if (this.#putters.size > 0) this.#admit();
-  }
-
-  readFail(session: Session, call: number, taker: Taker, reader: Reader): void {
-    const lease = reader.u48();
-    const number = reader.u48();
-    const ranFor = reader.u32();
-    const final = (reader.u8() & FailFlags.final) !== 0;
-    const summary = reader.string();
-    const cause = session.adopt(reader.item());
-    const task = taker.leases.get(lease);
-    const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
-    const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
-    const answer = this.#queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
-    if (answer === 'lost') return refuseLease(session, call, lease);
-    this.#leaseEnded(taker, lease, answer);
-    session.done(call);
-    this.completed(taker);
-  }
-
-  readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
-    const lease = reader.u48();
-    const answer = this.#queue.giveBack(taker, lease, this.#now());
-    if (answer === 'lost') refuseLease(session, call, lease);
-    else session.done(call);
-  }
-
-  readExtend(session: Session, call: number, taker: Taker, reader: Reader): void {
-    const lease = reader.u48();
-    const until = this.#now() + reader.f64() * 10;
-    if (!taker.leases.has(lease)) return refuseLease(session, call, lease);
-    taker.extended.set(lease, until);
-    session.done(call);
-  }
-
-  readProgress(session: Session, taker: Taker, reader: Reader): void {
-    const task = taker.leases.get(reader.u48());
-    const value = session.adopt(reader.item());
-    if (task !== undefined) this.#outcomes.progressed(task, value);
-  }
-
-  sessionEnds(session: Session): ((how: ProcessEnd) => void)[] {
-    return this.takers.sessionEnds(session);
-  }
-
-  // --- calls ---
+  // --- the task dict ---
 
   record(_call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#lookUp(textOf(id, 'an id'));
-    return task === undefined ? undefined : encode(recordOf(task, this.#manager));
+    const task = this.lookUp(textOf(id, 'an id'));
+    return task === undefined ? undefined : encode(recordOf(task, this.core));
   }
 
   has(_call: Call, [id]: readonly Item[]): Answer {
-    return this.#lookUp(textOf(id, 'an id')) !== undefined;
+    return this.lookUp(textOf(id, 'an id')) !== undefined;
   }
 
   size(): Answer {
-    this.#queue.records.prune(this.#now());
-    return this.#queue.records.size;
+    this.queue.records.prune(this.now());
+    return this.queue.records.size;
   }
 
   entries(_call: Call, [filter]: readonly Item[]): Answer {
@@ -223,220 +49,107 @@ export class Tasks extends SharedObject implements Decisions {
     return this.counts();
   }
 
-  /** Answers [outcome, output | error] once the task has one. */
-  outcome(call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#find(textOf(id, 'an id'));
-    if (task.finished) return outcomeItem(task);
-    return call.park(this.#outcomes.watch(task, (ended) => call.answer(outcomeItem(ended))));
-  }
-
-  cancel(_call: Call, [id, reason]: readonly Item[]): Answer {
-    const task = this.#find(textOf(id, 'an id'));
-    return this.#queue.cancel(task, cancelled(task, reason), this.#now());
-  }
-
-  /** Sends the task's progress from now on; answers when the task has ended. */
-  progress(call: Call, [id]: readonly Item[]): Answer {
-    const task = this.#find(textOf(id, 'an id'));
-    return task.finished ? undefined : call.park(this.#outcomes.follow(task, call));
-  }
-
-  watchRun(call: Call, [id, events]: readonly Item[]): Answer {
-    return this.#runs.watch(call, textOf(id, 'an id'), events === true);
-  }
-
-  closeRun(_call: Call, [id]: readonly Item[]): Answer {
-    this.#runs.close(textOf(id, 'an id'));
-  }
-
-  cancelRun(_call: Call, [id, reason]: readonly Item[]): Answer {
-    for (const task of this.#runs.tasksOf(textOf(id, 'an id')))
-      this.#queue.cancel(task, cancelled(task, reason), this.#now());
-  }
-
-  /** Tasks that wait or run. */
-  get unfinished(): number {
-    return this.#queue.pending + this.#queue.count(State.leased);
-  }
-
   countsByState(): Record<TaskState, number> {
-    this.#queue.records.prune(this.#now());
-    const counts = stateNames.map((name, state) => [name, this.#queue.count(state as State)]);
+    this.queue.records.prune(this.now());
+    const counts = stateNames.map((name, state) => [name, this.queue.count(state as State)]);
     return Object.fromEntries(counts) as Record<TaskState, number>;
   }
 
   recordsFor(filter: TaskFilter): TaskRecord[] {
-    this.#queue.records.prune(this.#now());
-    return recordsOf(this.#queue.records.values(), filter, this.#manager);
+    const limit = filter.limit ?? 1000;
+    const records: TaskRecord[] = [];
+    for (const task of this.#matching(filter)) {
+      if (records.length >= limit) break;
+      records.push(recordOf(task, this.core));
+    }
+    return records;
   }
 
-  /** For tests: throws where the queue's state contradicts itself. */
-  validate(): void {
-    this.#queue.validate();
+  // --- one task ---
+
+  /** Answers [outcome, output | error] once the task has one. */
+  outcome(call: Call, [id]: readonly Item[]): Answer {
+    const task = this.find(textOf(id, 'an id'));
+    if (task.finished) return outcomeItem(task);
+    return call.park(this.outcomes.watch(task, (ended) => call.answer(outcomeItem(ended))));
   }
 
-  override served(): void {
-    this.#wake();
+  /** Sends the task's progress from now on; answers when the task has ended. */
+  progress(call: Call, [id]: readonly Item[]): Answer {
+    const task = this.find(textOf(id, 'an id'));
+    return task.finished ? undefined : call.park(this.outcomes.follow(task, call));
   }
 
-  override dropped(reason: Error): void {
-    this.#manager.removeBoard(this);
-    this.#alarm.stop();
-    this.#queue.dispose();
-    this.takers.dropped(reason);
-    this.#putters.fail(reason);
+  setPriority(_call: Call, [id, priority]: readonly Item[]): Answer {
+    const value = numberOf(priority, 'priority');
+    if (Number.isNaN(value)) throw new RangeError('priority must be a number');
+    return this.queue.setPriority(this.find(textOf(id, 'an id')), value, this.now());
   }
 
-  // --- decisions of the core ---
+  // --- one task by its id, or all that a filter names: how many it was done to ---
 
-  ready(): void {
-    if (this.#wakeScheduled) return;
-    this.#wakeScheduled = true;
-    this.#manager.later(() => this.#wake());
+  cancel(_call: Call, [which, reason]: readonly Item[]): Answer {
+    return this.#each(which, (task) => this.queue.cancel(task, cancelled(task, reason), this.now()));
   }
 
-  settled(task: Task): void {
-    // The record has them until it is forgotten.
-    if (task.output instanceof Packed) this.keep(task.output);
-    else if (task.failure !== undefined) this.keep(causeOf(task));
-    if (task.run !== undefined) this.#runs.changed(task);
-    this.#outcomes.settled(task);
-    if (this.#putters.size > 0) this.ready();
+  retry(_call: Call, [which]: readonly Item[]): Answer {
+    return this.#each(which, (task) => this.queue.retry(task, this.now()));
   }
 
-  moved(task: Task): void {
-    this.#runs.changed(task);
+  // --- the queue as a whole ---
+
+  pause(): Answer {
+    this.queue.pause();
   }
 
-  revoked(_task: Task, lease: number, holder: Holder, failure: Failure): void {
-    (holder as Taker).lost(lease, failure);
+  resume(): Answer {
+    this.queue.resume();
   }
 
-  discarded(input: object): void {
-    if (input instanceof Packed) this.letGo(input);
+  /** Answers once nothing waits or runs. */
+  join(call: Call): Answer {
+    return this.unfinished === 0 ? undefined : call.park(this.joining.add(call));
   }
 
-  forgotten(task: Task): void {
-    for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
-  }
-
-  revived(task: Task): void {
-    for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
-    if (task.run !== undefined) this.#runs.revived(task);
-  }
-
-  wake(at: number): void {
-    this.#alarm.set(at);
-  }
-
-  // --- putting ---
-
-  /** There is room, and nobody waits for it. */
-  #open(bytes: number): boolean {
-    return this.#putters.size === 0 && this.#queue.hasRoom(bytes);
-  }
-
-  /** The way of nearly every put: nothing but a name and an input. */
-  #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
-    const { retries, poisonAfter } = this.#options;
-    const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
-    const task = this.#queue.put(spec, this.#arrival(session), session, call);
-    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
-  }
-
-  /** `held`: through a hold, which comes before those who were parked, and must not wait. */
-  #put(put: PutSpec, held: boolean): void {
-    const { session, call } = put;
-    try {
-      if (put.options.id !== undefined && this.#repeated(put, put.options.id)) return;
-      if (held ? this.#queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
-        this.#accept(put);
-      } else if (put.flags & PutFlags.nowait) {
-        throw new QueueFullError(`${this.title} is full: ${this.#queue.pending} tasks wait in it`);
-      } else if (held) {
-        throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
-      } else {
-        this.#putters.add(put, () => this.#admit());
-      }
-    } catch (error) {
-      session.failed(call, error);
+  /** `immediate`: what waits is cancelled. */
+  shutdown(_call: Call, [immediate]: readonly Item[]): Answer {
+    this.shutPuts();
+    if (immediate !== true) return;
+    for (const task of [...this.#matching({ state: ['blocked', 'delayed', 'ready'] })]) {
+      this.queue.cancel(task, cancelled(task, 'its queue was shut down'), this.now());
     }
   }
 
-  #accept({ session, call, name, input, bytesIn, flags, options }: PutSpec): void {
-    const spec = this.#specOf(name, input, bytesIn, options);
-    if (input instanceof Packed) this.keep(input);
-    const task = this.#queue.put(spec, this.#now(), session, call);
-    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+  // --- runs of job graphs ---
+
+  watchRun(call: Call, [id, events]: readonly Item[]): Answer {
+    return this.runs.watch(call, textOf(id, 'an id'), events === true);
   }
 
-  #specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
-    const { id, priority = 0, retries = this.#options.retries } = options;
-    const after = options.after?.map((before) => this.#find(before)) ?? [];
-    if (input instanceof Packed) {
-      for (const ref of input.jobs) {
-        if (ref.queue !== (this.name ?? '')) {
-          throw new UnknownTaskError(`task '${ref.id}' is in queue '${ref.queue}', not in ${this.title}`);
-        }
-        after.push(this.#find(ref.id));
-      }
+  closeRun(_call: Call, [id]: readonly Item[]): Answer {
+    this.runs.close(textOf(id, 'an id'));
+  }
+
+  cancelRun(_call: Call, [id, reason]: readonly Item[]): Answer {
+    for (const task of this.runs.tasksOf(textOf(id, 'an id'))) {
+      this.queue.cancel(task, cancelled(task, reason), this.now());
     }
-    const poisonAfter = options.atMostOnce === true ? 1 : this.#options.poisonAfter;
-    const each = after.length === 0 ? undefined : [...new Set(after)];
-    return { id, name, priority, input, bytesIn, retries, poisonAfter, after: each };
   }
 
-  /** A task of that id is there: the same task answers for both, another one is refused. */
-  #repeated({ session, call, name, input, flags }: PutSpec, id: string): boolean {
-    const task = this.#lookUp(id);
-    if (task === undefined) return false;
-    checkSame(task, name, input, this.title);
-    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
-    let leave = (): void => {};
-    leave = this.#outcomes.watch(task, (ended) => {
-      session.holdings.delete(leave);
-      this.#outcomes.send(ended, session, call);
-    });
-    if (!task.finished) session.holdings.add(leave);
-    return true;
+  #each(which: Item, act: (task: Task) => boolean): number {
+    if (typeof which === 'string') return act(this.find(which)) ? 1 : 0;
+    const filter = filterFrom(which);
+    const { limit = Infinity } = filter;
+    let done = 0;
+    for (const task of [...this.#matching(filter)]) {
+      if (done >= limit) break;
+      if (act(task)) done++;
+    }
+    return done;
   }
 
-  /** Puts that waited for room, in their order. */
-  #admit(): void {
-    if (this.holder === undefined) this.#putters.admit();
-  }
-
-  #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {
-    if (answer === 'done') taker.done++;
-    if (taker.extended.size > 0) taker.extended.delete(lease);
-  }
-
-  #wake(): void {
-    this.#wakeScheduled = false;
-    if (this.#putters.size > 0) this.#admit();
-    this.takers.dispatch();
-    if (this.#putters.size > 0) this.#admit();
-  }
-
-  /** When the frame that is being handled came: one reading of the clock for the whole chunk. */
-  #arrival(session: Session): number {
-    return this.#manager.at(session.link.lastReceived);
-  }
-
-  #now(): number {
-    return this.#manager.now();
-  }
-
-  #lookUp(id: string): Task | undefined {
-    this.#queue.records.prune(this.#now());
-    return this.#queue.records.get(id);
-  }
-
-  #find(id: string): Task {
-    const task = this.#lookUp(id);
-    if (task !== undefined) return task;
-    const { keepCount, keepAge } = this.#options;
-    const kept = `keepRecords: ${keepCount} records, ${keepAge} ms`;
-    throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
+  #matching(filter: TaskFilter): Iterable<Task> {
+    this.queue.records.prune(this.now());
+    return matching(filter.unrunnable === true ? this.queue.unrunnable() : this.queue.records.values(), filter);
   }
 }

@@ -1,0 +1,394 @@
+/**
+ * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core
+ * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
+ * whoever takes.
+ */
+import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
+import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
+import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
+import type { Demand } from '../../queue/demands.ts';
+import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
+import { type Failure, type Holder, type Task } from '../../queue/task.ts';
+import { Call } from '../call.ts';
+import type { ManagerCore } from '../core.ts';
+import type { Session } from '../session.ts';
+import { type Made, SharedObject } from '../shared-object.ts';
+import type { ProcessEnd } from '../vouchers.ts';
+import { WaitList } from '../wait-list.ts';
+import { Alarm } from './alarm.ts';
+import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
+import { Outcomes } from './outcomes.ts';
+import { causeOf, checkSame, payloadFrom, readWithRefs } from './payload.ts';
+import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
+import { Putters } from './putters.ts';
+import { Runs } from './runs.ts';
+import { refuseLease, type Taker } from './taker.ts';
+import { Takers } from './takers.ts';
+
+const noOptions: PutOptionItems = {};
+
+export abstract class TaskBoard extends SharedObject implements Decisions {
+  readonly takers: Takers;
+  protected readonly core: ManagerCore;
+  #options: TaskDefaults;
+  /** Somebody has asked for it with options: they hold from then on. */
+  #configured: boolean;
+  protected readonly queue: TaskQueue;
+  protected readonly outcomes: Outcomes;
+  readonly #putters: Putters;
+  protected readonly runs: Runs;
+  readonly #alarm = new Alarm(
+    () => this.now(),
+    () => this.queue.tick(this.now()),
+  );
+  /** Who waits until nothing is unfinished. */
+  protected readonly joining = new WaitList<Call>();
+  #wakeScheduled = false;
+
+  constructor(made: Made, options: ReadonlyMap<string, Item>) {
+    super(made);
+    this.core = made.manager;
+    this.#options = queueOptions(made.manager.taskDefaults, options);
+    this.#configured = options.size > 0;
+    const { nextLease, hostAmounts: host } = made.manager;
+    this.queue = new TaskQueue(limitsOf(this.#options), nextLease, this, { random: Math.random, host });
+    this.outcomes = new Outcomes(this.queue.records);
+    this.#putters = new Putters(this.queue, (put) => this.#accept(put));
+    const taken = (): void => {
+      if (this.#putters.size > 0) this.ready();
+    };
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options.leaseTimeout, taken);
+    this.runs = new Runs(made.manager, this.queue);
+  }
+
+  attach(options: ReadonlyMap<string, Item>): void {
+    if (options.size === 0) return;
+    const asked = queueOptions(this.core.taskDefaults, options);
+    if (this.#configured) return checkSameOptions(this.title, this.#options, asked);
+    this.#configured = true;
+    this.#options = asked;
+    this.queue.configure(limitsOf(asked), this.now());
+    this.takers.tellLeaseTimeout();
+  }
+
+  // --- frames of producers ---
+
+  readPut(session: Session, call: number, held: boolean, reader: Reader, end: number): void {
+    const flags = reader.u8();
+    const name = session.taskNames[reader.u16()];
+    if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
+    const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
+    const bytesIn = end - reader.position;
+    const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+    if (held || (this.holder === undefined && this.gate.free)) {
+      if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
+        this.#putPlain(session, call, name, input, bytesIn, flags);
+      } else {
+        this.#put({ session, call, name, input, bytesIn, flags, options }, held);
+      }
+    } else {
+      const put = { session, call, name, input, bytesIn, flags, options };
+      this.inTurn(new Call(session, call, false), () => this.#put(put, false), input);
+    }
+  }
+
+  readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
+    const id = reader.string();
+    const jobs = readGraphJobs(session.adopt(reader.item()));
+    const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
+      const { input, bytesIn } = payloadFrom(job.input);
+      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after });
+      if (input instanceof Packed) this.keep(input);
+      return spec;
+    };
+    const submit = (): void => {
+      try {
+        this.runs.submit(session, id, jobs, specOf, this.now());
+        session.done(call);
+      } catch (error) {
+        session.failed(call, error);
+      }
+    };
+    const inputs = jobs.map(({ input }) => input);
+    if (held || (this.holder === undefined && this.gate.free)) submit();
+    else this.inTurn(new Call(session, call, false), submit, inputs);
+  }
+
+  // --- frames of takers ---
+
+  readTake(session: Session, call: number, taker: Taker, held: boolean, reader: Reader): void {
+    const nowait = reader.u8() === 1;
+    taker.window = Math.max(1, reader.u16());
+    if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
+    this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
+  }
+
+  /** `call` is 0 where its sender wants no answer. */
+  readComplete(session: Session, call: number, taker: Taker, reader: Reader, end: number): void {
+    const at = reader.claim(17);
+    const { data } = reader;
+    const lease = getU48(data, at);
+    const number = getU48(data, at + 6);
+    const ranFor = data.getUint32(at + 12, true);
+    const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
+    const bytesOut = end - reader.position;
+    const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+    const answer = this.queue.complete(
+      { holder: taker, lease, number, ranFor },
+      output,
+      bytesOut,
+      this.#arrival(session),
+    );
+    if (answer !== 'lost') {
+      this.#leaseEnded(taker, lease, answer);
+      if (call !== 0) session.done(call);
+    } else if (call !== 0) {
+      refuseLease(session, call, lease);
+    }
+  }
+
+  /** All completions of a frame have been read. */
+  completed(taker: Taker): void {
+    this.takers.feed(taker, this.#arrival(taker.session));
+    if (this.#putters.size > 0) this.#admit();
+  }
+
+  readFail(session: Session, call: number, taker: Taker, reader: Reader): void {
+    const lease = reader.u48();
+    const number = reader.u48();
+    const ranFor = reader.u32();
+    const final = (reader.u8() & FailFlags.final) !== 0;
+    const summary = reader.string();
+    const cause = session.adopt(reader.item());
+    const task = taker.leases.get(lease);
+    const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
+    const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
+    const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
+    if (answer === 'lost') return refuseLease(session, call, lease);
+    this.#leaseEnded(taker, lease, answer);
+    session.done(call);
+    this.completed(taker);
+  }
+
+  readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
+    const lease = reader.u48();
+    const answer = this.queue.giveBack(taker, lease, this.now());
+    if (answer === 'lost') refuseLease(session, call, lease);
+    else session.done(call);
+  }
+
+  readExtend(session: Session, call: number, taker: Taker, reader: Reader): void {
+    const lease = reader.u48();
+    const until = this.now() + reader.f64() * 10;
+    if (!taker.leases.has(lease)) return refuseLease(session, call, lease);
+    taker.extended.set(lease, until);
+    session.done(call);
+  }
+
+  readProgress(session: Session, taker: Taker, reader: Reader): void {
+    const task = taker.leases.get(reader.u48());
+    const value = session.adopt(reader.item());
+    if (task !== undefined) this.outcomes.progressed(task, value);
+  }
+
+  sessionEnds(session: Session): ((how: ProcessEnd) => void)[] {
+    return this.takers.sessionEnds(session);
+  }
+
+  /** Tasks that wait or run. */
+  get unfinished(): number {
+    return this.queue.unfinished;
+  }
+
+  /** For tests: throws where the queue's state contradicts itself. */
+  validate(): void {
+    this.queue.validate();
+  }
+
+  override served(): void {
+    this.#wake();
+  }
+
+  override dropped(reason: Error): void {
+    this.#alarm.stop();
+    this.queue.dispose();
+    this.takers.dropped(reason);
+    this.#putters.fail(reason);
+    for (const wait of [...this.joining]) wait.fail(reason);
+  }
+
+  // --- decisions of the core ---
+
+  ready(): void {
+    if (this.#wakeScheduled) return;
+    this.#wakeScheduled = true;
+    this.core.later(() => this.#wake());
+  }
+
+  settled(task: Task): void {
+    // The record has them until it is forgotten.
+    if (task.output instanceof Packed) this.keep(task.output);
+    else if (task.failure !== undefined) this.keep(causeOf(task));
+    if (task.run !== undefined) this.runs.changed(task);
+    this.outcomes.settled(task);
+    if (this.#putters.size > 0) this.ready();
+    if (this.joining.size > 0 || this.queue.shut) this.#allDone();
+  }
+
+  moved(task: Task): void {
+    this.runs.changed(task);
+  }
+
+  revoked(_task: Task, lease: number, holder: Holder, failure: Failure): void {
+    (holder as Taker).lost(lease, failure);
+  }
+
+  discarded(input: object): void {
+    if (input instanceof Packed) this.letGo(input);
+  }
+
+  forgotten(task: Task): void {
+    for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+  }
+
+  revived(task: Task): void {
+    for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+    if (task.run !== undefined) this.runs.revived(task);
+  }
+
+  wake(at: number): void {
+    this.#alarm.set(at);
+  }
+
+  unrunnable(demand: Demand): void {
+    this.takers.tellUnrunnable(demand);
+  }
+
+  /** The last task has ended: whoever waits for that is told, and where no more can come, whoever waits for one. */
+  #allDone(): void {
+    if (this.unfinished > 0) return;
+    this.core.later(() => {
+      if (this.unfinished > 0) return;
+      for (let wait = this.joining.shift(); wait !== undefined; wait = this.joining.shift()) wait.answer(undefined);
+      if (this.queue.shut) this.takers.shutDown();
+    });
+  }
+
+  /** No more is put: those who wait to are refused. */
+  protected shutPuts(): void {
+    this.queue.shutdown();
+    this.#putters.fail(new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`));
+    this.#allDone();
+  }
+
+  // --- putting ---
+
+  /** There is room, and nobody waits for it. */
+  #open(bytes: number): boolean {
+    return this.#putters.size === 0 && this.queue.hasRoom(bytes);
+  }
+
+  /** The way of nearly every put: nothing but a name and an input. */
+  #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
+    const { retries, poisonAfter } = this.#options;
+    const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
+    const task = this.queue.put(spec, this.#arrival(session), session, call);
+    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+  }
+
+  /** `held`: through a hold, which comes before those who were parked, and must not wait. */
+  #put(put: PutSpec, held: boolean): void {
+    const { session, call } = put;
+    try {
+      if (put.options.id !== undefined && this.#repeated(put, put.options.id)) return;
+      if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
+        this.#accept(put);
+      } else if (put.flags & PutFlags.nowait) {
+        throw new QueueFullError(`${this.title} is full: ${this.queue.pending} tasks wait in it`);
+      } else if (held) {
+        throw new DeadlockError(`${this.title} is full, and a held object must not wait`);
+      } else {
+        this.#putters.add(put, () => this.#admit());
+      }
+    } catch (error) {
+      session.failed(call, error);
+    }
+  }
+
+  #accept({ session, call, name, input, bytesIn, flags, options }: PutSpec): void {
+    const spec = this.#specOf(name, input, bytesIn, options);
+    if (input instanceof Packed) this.keep(input);
+    const task = this.queue.put(spec, this.now(), session, call);
+    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+  }
+
+  #specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
+    const { id, priority = 0, retries = this.#options.retries } = options;
+    const after = options.after?.map((before) => this.find(before)) ?? [];
+    if (input instanceof Packed) {
+      for (const ref of input.jobs) {
+        if (ref.queue !== (this.name ?? '')) {
+          throw new UnknownTaskError(`task '${ref.id}' is in queue '${ref.queue}', not in ${this.title}`);
+        }
+        after.push(this.find(ref.id));
+      }
+    }
+    const poisonAfter = options.atMostOnce === true ? 1 : this.#options.poisonAfter;
+    const each = after.length === 0 ? undefined : [...new Set(after)];
+    return { id, name, priority, input, bytesIn, retries, poisonAfter, after: each, rules: options.rules };
+  }
+
+  /** A task of that id is there: the same task answers for both, another one is refused. */
+  #repeated({ session, call, name, input, flags }: PutSpec, id: string): boolean {
+    const task = this.lookUp(id);
+    if (task === undefined) return false;
+    checkSame(task, name, input, this.title);
+    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+    let leave = (): void => {};
+    leave = this.outcomes.watch(task, (ended) => {
+      session.holdings.delete(leave);
+      this.outcomes.send(ended, session, call);
+    });
+    if (!task.finished) session.holdings.add(leave);
+    return true;
+  }
+
+  /** Puts that waited for room, in their order. */
+  #admit(): void {
+    if (this.holder === undefined) this.#putters.admit();
+  }
+
+  #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {
+    if (answer === 'done') taker.done++;
+    if (taker.extended.size > 0) taker.extended.delete(lease);
+  }
+
+  #wake(): void {
+    this.#wakeScheduled = false;
+    if (this.#putters.size > 0) this.#admit();
+    this.takers.dispatch();
+    if (this.#putters.size > 0) this.#admit();
+  }
+
+  /** When the frame that is being handled came: one reading of the clock for the whole chunk. */
+  #arrival(session: Session): number {
+    return this.core.at(session.link.lastReceived);
+  }
+
+  protected now(): number {
+    return this.core.now();
+  }
+
+  protected lookUp(id: string): Task | undefined {
+    this.queue.records.prune(this.now());
+    return this.queue.records.get(id);
+  }
+
+  protected find(id: string): Task {
+    const task = this.lookUp(id);
+    if (task !== undefined) return task;
+    const { keepCount, keepAge } = this.#options;
+    const kept = `keepRecords: ${keepCount} records, ${keepAge} ms`;
+    throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
+  }
+}
