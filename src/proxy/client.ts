@@ -61,6 +61,15 @@ export interface ClientSetup {
 export interface ClientEvents {
   /** The connection was lost and is there again: named objects live on, everything unnamed has gone. */
   reconnected: [];
+  /** Such tasks wait in a queue that this client has a proxy of, and none of the workers that are there could run one. */
+  unrunnable: [
+    {
+      queue: string;
+      tags: readonly string[];
+      worker: string | undefined;
+      resources: Readonly<Record<string, number>>;
+    },
+  ];
   /** A lock that this client has a proxy of was passed on because its holder's session ended. */
   lockBroken: [{ lock: string | undefined; pid: number; name: string; token: bigint }];
 }
@@ -96,6 +105,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
       job: (ref) => new Handle(this.#callsOf(ref.queue), ref.id, false),
     };
     connection.on('reconnected', () => this.emit('reconnected'));
+    connection.on('unrunnable', (event: ClientEvents['unrunnable'][0]) => this.emit('unrunnable', event));
     connection.on('lockBroken', (event: ClientEvents['lockBroken'][0]) => this.emit('lockBroken', event));
   }
 

@@ -149,6 +149,7 @@ export class TaskTaker {
 
   /** The manager tells this queue's own lease timeout, or asks for what has not been started. */
   event(event: string, item: Item): void {
+    if (event === 'unrunnable') return this.#tellUnrunnable(item);
     if (event !== 'leaseTimeout' || typeof item !== 'number') return;
     this.#leaseTimeout = item;
     this.#startHelper()?.beatEvery(item / 5);
@@ -157,6 +158,13 @@ export class TaskTaker {
       this.#beats = undefined;
       this.#beat();
     }
+  }
+
+  #tellUnrunnable(item: Item): void {
+    const [queue, tags, worker, amounts] = item as [string, string[], string | undefined, (string | number)[]];
+    const resources: Record<string, number> = {};
+    for (let i = 0; i + 1 < amounts.length; i += 2) resources[String(amounts[i])] = Number(amounts[i + 1]);
+    this.connection.emit('unrunnable', { queue, tags, worker, resources });
   }
 
   sessionEnded(reason: Error): void {

@@ -103,6 +103,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     };
     const submit = (): void => {
       try {
+        if (this.queue.shut) throw this.#shut();
         this.runs.submit(session, id, jobs, specOf, this.now());
         session.done(call);
       } catch (error) {
@@ -277,15 +278,19 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** No more is put: those who wait to are refused. */
   protected shutPuts(): void {
     this.queue.shutdown();
-    this.#putters.fail(new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`));
+    this.#putters.fail(this.#shut());
     this.#allDone();
+  }
+
+  #shut(): Error {
+    return new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`);
   }
 
   // --- putting ---
 
   /** There is room, and nobody waits for it. */
   #open(bytes: number): boolean {
-    return this.#putters.size === 0 && this.queue.hasRoom(bytes);
+    return this.#putters.size === 0 && !this.queue.shut && this.queue.hasRoom(bytes);
   }
 
   /** The way of nearly every put: nothing but a name and an input. */
@@ -301,6 +306,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const { session, call } = put;
     try {
       if (put.options.id !== undefined && this.#repeated(put, put.options.id)) return;
+      if (this.queue.shut) throw this.#shut();
       if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
       } else if (put.flags & PutFlags.nowait) {

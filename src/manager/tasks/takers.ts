@@ -210,7 +210,7 @@ export class Takers {
   /** Somebody has put what none of those who take could ever run: all that know the queue hear of it. */
   tellUnrunnable({ tags, worker, needs }: Demand): void {
     const resources = needs.flatMap(({ name, amount }) => [name, amount]);
-    this.#manager.tellHolders(this.#board, 'unrunnable', [[...tags], worker, resources]);
+    this.#manager.tellHolders(this.#board, 'unrunnable', [this.#board.name ?? '', [...tags], worker, resources]);
   }
 
   dropped(reason: Error): void {
