@@ -62,15 +62,20 @@ test('arguments for setup: a shared value that it reads', async () => {
 });
 
 test('await using: workers and manager end with the block, also by an error', async () => {
-  let pids: number[] = [];
+  const pids = { manager: 0, worker: 0 };
   const block = async (): Promise<void> => {
     await using manager = await startManager();
-    await using group = await startWorkers(manager, tasksModule, { count: 1 });
-    pids = [manager.pid, ...group.workers().map(({ pid }) => pid)];
-    expect(await manager.tasks().run('echo', 'there')).toBe('there');
-    expect(pids.map(isAlive)).toEqual([true, true]);
-    throw new Error('of the block');
+    pids.manager = manager.pid;
+    const inner = async (): Promise<void> => {
+      await using group = await startWorkers(manager, tasksModule, { count: 1 });
+      pids.worker = group.workers()[0]?.pid as number;
+      expect(await manager.tasks().run('echo', 'there')).toBe('there');
+      throw new Error('of the block');
+    };
+    await expect(inner()).rejects.toThrow('of the block');
+    expect([isAlive(pids.worker), isAlive(pids.manager)]).toEqual([false, true]);
+    throw new Error('of the outer block');
   };
-  await expect(block()).rejects.toThrow('of the block');
-  expect(pids.map(isAlive)).toEqual([false, false]);
+  await expect(block()).rejects.toThrow('of the outer block');
+  expect(isAlive(pids.manager)).toBe(false);
 });
