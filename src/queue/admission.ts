@@ -17,7 +17,7 @@ import { Bucket } from './rate.ts';
 import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
 import type { Task } from './task.ts';
 import { Timer, type Timers } from './timers.ts';
-import { type ByHead, Walk } from './views.ts';
+import { type ByHead, type View, Walk } from './views.ts';
 
 /** A request passed over so often reserves what it waits for, where the rules do not say. */
 const RESERVE_AFTER = 100;
@@ -87,7 +87,10 @@ export class Admission {
     this.#gate();
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
-    for (const key of this.#keys.values()) key.lines.length = 0;
+    for (const key of this.#keys.values()) {
+      key.lines.length = 0;
+      this.#unschedule(key);
+    }
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
     for (const task of tasks) this.#cellOf(task).lanes.push(task);
     if (this.#special > 0) for (const cell of this.#cells()) this.#refresh(cell, now);
@@ -106,11 +109,7 @@ export class Admission {
 
   enrol(spec: OfferSpec): Offer {
     const { offer, made } = this.#offers.enrol(spec);
-    for (const view of made) {
-      if (this.#special === 0) break;
-      for (const cell of this.#cells())
-        if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
-    }
+    for (const view of made) this.#fill(view);
     return offer;
   }
 
@@ -148,7 +147,7 @@ export class Admission {
     const { cell, key, asked } = task.rules as Rules;
     if (key !== undefined) {
       this.#keys.left(key, now);
-      if (key.live === 0 && key.timer !== undefined) this.#timers.remove(key.timer);
+      if (key.live === 0) this.#unschedule(key);
     }
     if (--cell.live === 0 && cell !== this.#plain) cell.group.cells.delete(cell.demand);
     if (asked.group !== undefined) this.#groups.left(cell.group);
@@ -204,7 +203,7 @@ export class Admission {
       this.#plain.group.ready--;
       this.#groups.charge(this.#plain.group);
     } else {
-      task = this.#choose(offer ?? this.#offers.anonymous(), now);
+      task = this.#choose(offer ?? this.#anonymousOffer(), now);
       if (task === undefined) return undefined;
     }
     this.#size--;
@@ -295,6 +294,19 @@ export class Admission {
       special: this.#special,
       plain: this.#plain,
     };
+  }
+
+  #anonymousOffer(): Offer {
+    const { offer, made } = this.#offers.anonymous();
+    for (const view of made) this.#fill(view);
+    return offer;
+  }
+
+  /** A new view shows what is shown by then. */
+  #fill(view: View): void {
+    for (const cell of this.#cells()) {
+      if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
+    }
   }
 
   #choose(offer: Offer, now: number): Task | undefined {
@@ -405,6 +417,11 @@ export class Admission {
     if (key.timer !== undefined || key.bucket === undefined) return;
     key.timer = new Timer(key.bucket.opensAt, 'key', key);
     this.#timers.add(key.timer);
+  }
+
+  #unschedule(key: Key): void {
+    if (key.timer !== undefined) this.#timers.remove(key.timer);
+    key.timer = undefined;
   }
 
   #free(task: Task, rules: Rules): void {

@@ -47,7 +47,7 @@ const ALONE_ENOUGH = 2;
 
 export class Lifecycle {
   readonly records: Records;
-  readonly timers = new Timers();
+  readonly timers = new Timers(() => this.tellWake());
   readonly admission: Admission;
   readonly counts = new Array<number>(stateNames.length).fill(0);
   /** Bytes of input that wait. */
@@ -95,7 +95,6 @@ export class Lifecycle {
     if (asked.expires === undefined) return;
     rules.expiry = new Timer(rules.wakeAt + Math.round(asked.expires * 10), 'expiry', task);
     this.timers.add(rules.expiry);
-    this.tellWake();
   }
 
   #exit(task: Task, now: number): void {
@@ -116,7 +115,6 @@ export class Lifecycle {
     this.timers.add(rules.wake);
     this.move(task, State.delayed);
     if (task.run !== undefined) this.#decide.moved(task);
-    this.tellWake();
   }
 
   woken(task: Task, now: number): void {
