@@ -43,11 +43,15 @@ export class Admission {
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
+  /** Cells that reserve: whoever they hold up may go on with any change of the order, and has to be told. */
+  readonly #reserving = new Set<Cell>();
+  readonly #goOn: () => void;
   /** A take was refused because of the queue's rate. */
   #refused = false;
 
-  /** `unrunnable` is told of a class when it becomes one that no enrolled offer can run. */
-  constructor(host: Amounts, timers: Timers, unrunnable: (demand: Demand) => void) {
+  /** `goOn` is told when somebody may get what nobody got so far, `unrunnable` of a class when it becomes one that no enrolled offer can run. */
+  constructor(host: Amounts, timers: Timers, goOn: () => void, unrunnable: (demand: Demand) => void) {
+    this.#goOn = goOn;
     this.#timers = timers;
     this.#demands = new Demands(host, (demand) => this.#offers.begun(demand));
     this.#offers = new Offers(this.#demands, unrunnable);
@@ -115,6 +119,7 @@ export class Admission {
 
   leave(offer: Offer): void {
     this.#offers.leave(offer);
+    if (this.#reserving.size > 0) this.#goOn();
   }
 
   /** Whether some enrolled offer could run it; true while there is none at all. */
@@ -149,7 +154,10 @@ export class Admission {
       this.#keys.left(key, now);
       if (key.live === 0) this.#unschedule(key);
     }
-    if (--cell.live === 0 && cell !== this.#plain) cell.group.cells.delete(cell.demand);
+    if (--cell.live === 0 && cell !== this.#plain) {
+      cell.group.cells.delete(cell.demand);
+      this.#reserving.delete(cell);
+    }
     if (asked.group !== undefined) this.#groups.left(cell.group);
     this.#demands.left(cell.demand);
   }
@@ -223,13 +231,13 @@ export class Admission {
     }
     if (rules === undefined) {
       this.#running--;
-      return this.#gated;
+      return this.#gated || this.#reserving.size > 0;
     }
     this.#free(task, rules);
     rules.lent = false;
     rules.own = undefined;
     const { key } = rules;
-    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0;
+    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0 || this.#reserving.size > 0;
     key.running--;
     if (!started) key.bucket?.refund();
     this.reopen(key, now);
@@ -340,6 +348,7 @@ export class Admission {
       passed.push(cell);
       if (cell.passed < this.#reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
+      this.#reserving.add(cell);
       for (const { name, host } of demand.needs) {
         if (host !== undefined || cell.reserved === offer) blocked.push(name);
       }
@@ -355,6 +364,10 @@ export class Admission {
     this.#groups.charge(group);
     cell.passed = 0;
     cell.reserved = undefined;
+    if (this.#reserving.size > 0) {
+      this.#reserving.delete(cell);
+      this.#goOn();
+    }
     if (rules !== undefined) {
       if (cell.demand.needs.length > 0) {
         cell.demand.take(offer.amounts);
@@ -400,6 +413,7 @@ export class Admission {
     const shown = cell.shown === task;
     if (shown) this.#hide(cell);
     Lanes.remove(task);
+    if (this.#reserving.size > 0) this.#goOn();
     if (key !== undefined && key.lines.length > 0) {
       key.tidy();
       if (this.#keys.open(key, now)) this.#return(key, cell);

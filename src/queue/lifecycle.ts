@@ -62,7 +62,12 @@ export class Lifecycle {
   constructor(keep: { count: number; age: number }, decide: Decisions, random: () => number, host: Amounts) {
     this.#decide = decide;
     this.#random = random;
-    this.admission = new Admission(host, this.timers, (demand) => decide.unrunnable?.(demand));
+    this.admission = new Admission(
+      host,
+      this.timers,
+      () => this.goOn(),
+      (demand) => decide.unrunnable?.(demand),
+    );
     this.records = new Records(keep, (task) => {
       this.counts[task.state] = (this.counts[task.state] as number) - 1;
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
@@ -258,13 +263,15 @@ export class Lifecycle {
   }
 
   /** It waits for those of them that have not ended. The first that did not succeed. */
-  comesAfter(task: Task, after: readonly Task[]): Task | undefined {
+  comesAfter(task: Task, after: readonly Task[], again = false): Task | undefined {
     let failed: Task | undefined;
     for (const before of after) {
       this.records.pin(before);
       if (!before.finished) {
         task.waiting++;
-        (before.dependents ??= []).push(task);
+        const dependents = (before.dependents ??= []);
+        // One that ended while it waited, and waits again, may still be among them.
+        if (!again || !dependents.includes(task)) dependents.push(task);
       } else if (before.state !== State.succeeded) {
         failed ??= before;
       }
