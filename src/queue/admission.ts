@@ -17,7 +17,7 @@ import { Bucket } from './rate.ts';
 import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
 import type { Task } from './task.ts';
 import { Timer, type Timers } from './timers.ts';
-import { type ByHead, Walk } from './views.ts';
+import { type ByHead, type View, Walk } from './views.ts';
 
 /** A request passed over so often reserves what it waits for, where the rules do not say. */
 const RESERVE_AFTER = 100;
@@ -43,11 +43,15 @@ export class Admission {
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
+  /** Cells that reserve: whoever they hold up may go on with any change of the order, and has to be told. */
+  readonly #reserving = new Set<Cell>();
+  readonly #goOn: () => void;
   /** A take was refused because of the queue's rate. */
   #refused = false;
 
-  /** `unrunnable` is told of a class when it becomes one that no enrolled offer can run. */
-  constructor(host: Amounts, timers: Timers, unrunnable: (demand: Demand) => void) {
+  /** `goOn` is told when somebody may get what nobody got so far, `unrunnable` of a class when it becomes one that no enrolled offer can run. */
+  constructor(host: Amounts, timers: Timers, goOn: () => void, unrunnable: (demand: Demand) => void) {
+    this.#goOn = goOn;
     this.#timers = timers;
     this.#demands = new Demands(host, (demand) => this.#offers.begun(demand));
     this.#offers = new Offers(this.#demands, unrunnable);
@@ -87,7 +91,10 @@ export class Admission {
     this.#gate();
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
-    for (const key of this.#keys.values()) key.lines.length = 0;
+    for (const key of this.#keys.values()) {
+      key.lines.length = 0;
+      this.#unschedule(key);
+    }
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
     for (const task of tasks) this.#cellOf(task).lanes.push(task);
     if (this.#special > 0) for (const cell of this.#cells()) this.#refresh(cell, now);
@@ -106,16 +113,13 @@ export class Admission {
 
   enrol(spec: OfferSpec): Offer {
     const { offer, made } = this.#offers.enrol(spec);
-    for (const view of made) {
-      if (this.#special === 0) break;
-      for (const cell of this.#cells())
-        if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
-    }
+    for (const view of made) this.#fill(view);
     return offer;
   }
 
   leave(offer: Offer): void {
     this.#offers.leave(offer);
+    if (this.#reserving.size > 0) this.#goOn();
   }
 
   /** Whether some enrolled offer could run it; true while there is none at all. */
@@ -148,9 +152,12 @@ export class Admission {
     const { cell, key, asked } = task.rules as Rules;
     if (key !== undefined) {
       this.#keys.left(key, now);
-      if (key.live === 0 && key.timer !== undefined) this.#timers.remove(key.timer);
+      if (key.live === 0) this.#unschedule(key);
     }
-    if (--cell.live === 0 && cell !== this.#plain) cell.group.cells.delete(cell.demand);
+    if (--cell.live === 0 && cell !== this.#plain) {
+      cell.group.cells.delete(cell.demand);
+      this.#reserving.delete(cell);
+    }
     if (asked.group !== undefined) this.#groups.left(cell.group);
     this.#demands.left(cell.demand);
   }
@@ -204,7 +211,7 @@ export class Admission {
       this.#plain.group.ready--;
       this.#groups.charge(this.#plain.group);
     } else {
-      task = this.#choose(offer ?? this.#offers.anonymous(), now);
+      task = this.#choose(offer ?? this.#anonymousOffer(), now);
       if (task === undefined) return undefined;
     }
     this.#size--;
@@ -224,13 +231,13 @@ export class Admission {
     }
     if (rules === undefined) {
       this.#running--;
-      return this.#gated;
+      return this.#gated || this.#reserving.size > 0;
     }
     this.#free(task, rules);
     rules.lent = false;
     rules.own = undefined;
     const { key } = rules;
-    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0;
+    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0 || this.#reserving.size > 0;
     key.running--;
     if (!started) key.bucket?.refund();
     this.reopen(key, now);
@@ -297,6 +304,19 @@ export class Admission {
     };
   }
 
+  #anonymousOffer(): Offer {
+    const { offer, made } = this.#offers.anonymous();
+    for (const view of made) this.#fill(view);
+    return offer;
+  }
+
+  /** A new view shows what is shown by then. */
+  #fill(view: View): void {
+    for (const cell of this.#cells()) {
+      if (cell.shown !== undefined && view.sees(cell.demand)) view.add(cell, this.#byHead);
+    }
+  }
+
   #choose(offer: Offer, now: number): Task | undefined {
     for (;;) {
       const cell = this.#find(offer, now);
@@ -328,6 +348,7 @@ export class Admission {
       passed.push(cell);
       if (cell.passed < this.#reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
+      this.#reserving.add(cell);
       for (const { name, host } of demand.needs) {
         if (host !== undefined || cell.reserved === offer) blocked.push(name);
       }
@@ -343,6 +364,10 @@ export class Admission {
     this.#groups.charge(group);
     cell.passed = 0;
     cell.reserved = undefined;
+    if (this.#reserving.size > 0) {
+      this.#reserving.delete(cell);
+      this.#goOn();
+    }
     if (rules !== undefined) {
       if (cell.demand.needs.length > 0) {
         cell.demand.take(offer.amounts);
@@ -388,6 +413,7 @@ export class Admission {
     const shown = cell.shown === task;
     if (shown) this.#hide(cell);
     Lanes.remove(task);
+    if (this.#reserving.size > 0) this.#goOn();
     if (key !== undefined && key.lines.length > 0) {
       key.tidy();
       if (this.#keys.open(key, now)) this.#return(key, cell);
@@ -405,6 +431,11 @@ export class Admission {
     if (key.timer !== undefined || key.bucket === undefined) return;
     key.timer = new Timer(key.bucket.opensAt, 'key', key);
     this.#timers.add(key.timer);
+  }
+
+  #unschedule(key: Key): void {
+    if (key.timer !== undefined) this.#timers.remove(key.timer);
+    key.timer = undefined;
   }
 
   #free(task: Task, rules: Rules): void {

@@ -98,9 +98,9 @@ export class Groups {
       group.use = use;
       return;
     }
-    for (const share of shares) if (share.view.shares.length > 1) take(share.view.shares, share, lessUsed);
+    for (const share of shares) take(share.view.shares, share, lessUsed);
     group.use = use;
-    for (const share of shares) if (share.view.shares.length > 1) put(share.view.shares, share, lessUsed);
+    for (const share of shares) put(share.view.shares, share, lessUsed);
   }
 
   #make(name: string): Group {

@@ -47,7 +47,7 @@ const ALONE_ENOUGH = 2;
 
 export class Lifecycle {
   readonly records: Records;
-  readonly timers = new Timers();
+  readonly timers = new Timers(() => this.tellWake());
   readonly admission: Admission;
   readonly counts = new Array<number>(stateNames.length).fill(0);
   /** Bytes of input that wait. */
@@ -62,7 +62,12 @@ export class Lifecycle {
   constructor(keep: { count: number; age: number }, decide: Decisions, random: () => number, host: Amounts) {
     this.#decide = decide;
     this.#random = random;
-    this.admission = new Admission(host, this.timers, (demand) => decide.unrunnable?.(demand));
+    this.admission = new Admission(
+      host,
+      this.timers,
+      () => this.goOn(),
+      (demand) => decide.unrunnable?.(demand),
+    );
     this.records = new Records(keep, (task) => {
       this.counts[task.state] = (this.counts[task.state] as number) - 1;
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
@@ -95,7 +100,6 @@ export class Lifecycle {
     if (asked.expires === undefined) return;
     rules.expiry = new Timer(rules.wakeAt + Math.round(asked.expires * 10), 'expiry', task);
     this.timers.add(rules.expiry);
-    this.tellWake();
   }
 
   #exit(task: Task, now: number): void {
@@ -116,7 +120,6 @@ export class Lifecycle {
     this.timers.add(rules.wake);
     this.move(task, State.delayed);
     if (task.run !== undefined) this.#decide.moved(task);
-    this.tellWake();
   }
 
   woken(task: Task, now: number): void {
@@ -260,13 +263,15 @@ export class Lifecycle {
   }
 
   /** It waits for those of them that have not ended. The first that did not succeed. */
-  comesAfter(task: Task, after: readonly Task[]): Task | undefined {
+  comesAfter(task: Task, after: readonly Task[], again = false): Task | undefined {
     let failed: Task | undefined;
     for (const before of after) {
       this.records.pin(before);
       if (!before.finished) {
         task.waiting++;
-        (before.dependents ??= []).push(task);
+        const dependents = (before.dependents ??= []);
+        // One that ended while it waited, and waits again, may still be among them.
+        if (!again || !dependents.includes(task)) dependents.push(task);
       } else if (before.state !== State.succeeded) {
         failed ??= before;
       }

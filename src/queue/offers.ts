@@ -37,8 +37,11 @@ export class Offers {
   }
 
   /** For takers that are not enrolled. */
-  anonymous(): Offer {
-    return (this.#anonymous ??= this.#make({}).offer);
+  anonymous(): { offer: Offer; made: readonly View[] } {
+    if (this.#anonymous !== undefined) return { offer: this.#anonymous, made: [] };
+    const { offer, made } = this.#make({});
+    this.#anonymous = offer;
+    return { offer, made };
   }
 
   runnable(demand: Demand): boolean {

@@ -381,7 +381,7 @@ export class TaskQueue {
     this.#life.enter(task, task.rules?.asked ?? nothingAsked, 0, now);
     this.#admission.rulesOf(task).runs = runs;
     if (task.run !== undefined) this.#decide.moved(task);
-    this.#life.comesAfter(task, task.after ?? []);
+    this.#life.comesAfter(task, task.after ?? [], true);
     if (task.waiting === 0) this.#life.waitOver(task, now);
     return true;
   }

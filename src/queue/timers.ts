@@ -28,6 +28,12 @@ export class Timer {
 
 export class Timers {
   readonly #heap: Timer[] = [];
+  /** Called when a timer comes that is due before all others. */
+  readonly #sooner: () => void;
+
+  constructor(sooner: () => void) {
+    this.#sooner = sooner;
+  }
 
   get size(): number {
     return this.#heap.length;
@@ -45,6 +51,7 @@ export class Timers {
   add(timer: Timer): void {
     this.#heap.push(timer);
     this.#up(timer, this.#heap.length - 1);
+    if (timer.slot === 0) this.#sooner();
   }
 
   /** Nothing happens where it is not in. */

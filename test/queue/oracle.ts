@@ -15,6 +15,8 @@ export interface OracleTask {
   readonly retries: number;
   readonly poisonAfter: number;
   readonly after: readonly OracleTask[];
+  /** Those of them that it still waits for: what has succeeded once has done its part, even if it is run anew. */
+  waitsFor: readonly OracleTask[];
   readonly rules: TaskRules;
   parent: OracleTask | undefined;
   readonly group: OracleGroup;
@@ -99,6 +101,7 @@ export class Oracle {
     const task: OracleTask = {
       ...spec,
       number: this.tasks.length + 1,
+      waitsFor: spec.after.filter((before) => before.state !== 'succeeded'),
       group: this.#group(rules.group ?? ''),
       cell: JSON.stringify([rules.group ?? '', [...(rules.tags ?? [])].sort(), needs.sort(), rules.worker]),
       needs,
@@ -216,6 +219,7 @@ export class Oracle {
     Object.assign(task, { state: 'blocked', failures: 0, deaths: 0, aloneDeaths: 0, wakeAt: now });
     task.expiresAt = now + (task.rules.expires ?? Infinity) * 10;
     task.runs++;
+    task.waitsFor = task.after.filter((before) => before.state !== 'succeeded');
     this.live.push(task);
     this.#release(task, now);
     return true;
@@ -367,7 +371,7 @@ export class Oracle {
   }
 
   #release(task: OracleTask, now: number): void {
-    if (!task.after.every((before) => before.state === 'succeeded')) return;
+    if (task.waitsFor.length > 0) return;
     if (task.wakeAt > now) task.state = 'delayed';
     else this.#ready(task);
   }
@@ -386,13 +390,17 @@ export class Oracle {
     this.#settle(task, state);
     const blocked = (): OracleTask[] => this.live.filter((other) => other.state === 'blocked');
     if (state === 'succeeded') {
-      for (const other of blocked()) if (other.after.includes(task)) this.#release(other, now);
+      for (const other of blocked()) {
+        if (!other.waitsFor.includes(task)) continue;
+        other.waitsFor = other.waitsFor.filter((before) => before !== task);
+        this.#release(other, now);
+      }
       return;
     }
     const list = [task];
     for (const failed of list) {
       for (const other of blocked()) {
-        if (!other.after.includes(failed)) continue;
+        if (!other.waitsFor.includes(failed)) continue;
         this.#settle(other, 'skipped');
         list.push(other);
       }

@@ -106,7 +106,8 @@ export class Simulator {
     const { tasks } = this.#oracle;
     const after: OracleTask[] = [];
     if (this.#on.has('after') && tasks.length > 0) {
-      for (let i = this.#below(3); i > 0; i--) after.push(tasks[tasks.length - 1 - this.#below(Math.min(6, tasks.length))] as OracleTask);
+      for (let i = this.#below(3); i > 0; i--)
+        after.push(tasks[tasks.length - 1 - this.#below(Math.min(6, tasks.length))] as OracleTask);
     }
     const id = this.#below(8) === 0 ? `id${tasks.length}` : undefined;
     const leased = this.#on.has('lend') ? this.#oracle.inState('leased') : [];
@@ -286,7 +287,12 @@ export class Simulator {
 
   #rigKeyLimit(): number | undefined {
     if (!this.#on.has('key')) return undefined;
-    const most = Math.max(1, ...['k1', 'k2', 'k3'].map((key) => this.#oracle.inState('leased').filter((task) => task.rules.key === key).length));
+    const most = Math.max(
+      1,
+      ...['k1', 'k2', 'k3'].map(
+        (key) => this.#oracle.inState('leased').filter((task) => task.rules.key === key).length,
+      ),
+    );
     return most + this.#below(2);
   }
 
@@ -337,13 +343,24 @@ export class Simulator {
       this.#same(`runs of t${task.number}`, real.rules?.runs ?? 1, task.runs);
     }
     this.#same('ready', queue.ready, this.#oracle.inState('ready').length);
-    if (queue.nextWake() > this.#oracle.nextDue()) throw new Error(`does not want to know of ${this.#oracle.nextDue()}`);
+    if (queue.nextWake() > this.#oracle.nextDue())
+      throw new Error(`does not want to know of ${this.#oracle.nextDue()}`);
     const nobody = this.#takers.every(({ offer }) => offer === undefined);
     const offers = this.#takers.slice(1).map(({ spec }) => spec);
     const stuck = this.#oracle.live.filter(
       (task) => task.state !== 'leased' && !nobody && !offers.some((offer) => this.#oracle.possible(task, offer)),
     );
-    this.#same('unrunnable', [...queue.unrunnable()].map(({ number }) => number).sort().join(), stuck.map(({ number }) => number).sort().join());
+    this.#same(
+      'unrunnable',
+      [...queue.unrunnable()]
+        .map(({ number }) => number)
+        .sort()
+        .join(),
+      stuck
+        .map(({ number }) => number)
+        .sort()
+        .join(),
+    );
   }
 
   #same(what: string, real: unknown, expected: unknown): void {
