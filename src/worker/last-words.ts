@@ -19,8 +19,9 @@ export interface LastWords {
   readonly worker: string;
   readonly taker: TaskTaker;
   readonly report: (line: WorkerReport) => void;
-  /** Takes no more tasks, and ends the process with `code` after those that run. */
-  readonly endAfterTasks: (code: number) => void;
+  /** Takes no more tasks, and ends the process after those that run: in good order, or with code 1. */
+  readonly retire: () => void;
+  readonly endBroken: () => void;
 }
 
 /** Watches over the process from here on. */
@@ -44,13 +45,13 @@ function strayed(error: unknown, promise: Promise<unknown> | undefined, words: L
     const stack = error instanceof Error ? error.stack : undefined;
     report({ late: { task: author.id, taskName: author.name, error: text, stack } });
     process.stderr.write(`worker ${worker}: left behind by task '${author.id}' (${author.name}): ${inspect(error)}\n`);
-    if (promise === undefined) words.endAfterTasks(0);
+    if (promise === undefined) words.retire();
     return;
   }
   process.stderr.write(`worker ${worker}: ${inspect(error)}\n`);
   report({ crashed: text });
   task?.fail(error).catch(() => {});
   if (task === undefined || taker.running.length === 0) process.exit(1);
-  words.endAfterTasks(1);
+  words.endBroken();
   setTimeout(() => process.exit(1), BYSTANDERS).unref();
 }

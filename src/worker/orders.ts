@@ -31,7 +31,7 @@ export interface DrainOrder {
 export type WorkerReport =
   | { readonly ready: true }
   /** It takes no more tasks: it ends what it runs, and then itself. */
-  | { readonly retired: 'tasks' | 'memory' | 'signal' }
+  | { readonly retired: 'tasks' | 'memory' | 'signal' | 'error' }
   /** It has had nothing to do for as long as it was told to bear. */
   | { readonly idle: true }
   /** It could not start. */

@@ -79,12 +79,12 @@ async function run(orders: WorkerOrders): Promise<void> {
   stop.signal.addEventListener('abort', () => {
     if (!tasksTaken.connection.closed) tasksTaken.giveBack();
   });
-  const endAfterTasks = (code: number): void => {
-    exitCode = Math.max(exitCode, code);
+  const endBroken = (): void => {
+    exitCode = 1;
     stop.abort();
   };
   attribute();
-  watchErrors({ worker: name, taker: tasksTaken, report, endAfterTasks });
+  watchErrors({ worker: name, taker: tasksTaken, report, retire: () => retire('error'), endBroken });
   endOnSignals();
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
   if (orders.idle !== undefined) watchIdleness(orders.idle, tasksTaken);
@@ -102,7 +102,7 @@ async function run(orders: WorkerOrders): Promise<void> {
 }
 
 /** Takes no more, and ends after what it runs; another process takes its place. */
-function retire(why: 'tasks' | 'memory' | 'signal'): void {
+function retire(why: 'tasks' | 'memory' | 'signal' | 'error'): void {
   report({ retired: why });
   stop.abort();
 }
