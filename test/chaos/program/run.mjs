@@ -70,8 +70,8 @@ async function flow() {
     const input = { i, wait: dice < 0.2 ? Math.ceil(random() * 10) : 0, spin: dice > 0.95 ? random() * 4 : 0, exits };
     const handle = await queue.put(dice > 0.25 && dice < 0.95 ? 'quick' : 'job', input, { atMostOnce: once });
     const outcome = await handle.result().then(
-      (value) => `ok ${value}`,
-      (error) => `${error.code} ${error.message}`,
+      (value) => `ok ${String(value)}`,
+      (error) => `${String(error.code)} ${String(error.message)}`,
     );
     note('outcomes', `${i} ${handle.id} ${once ? 'once' : 'many'} ${outcome}`);
   }
