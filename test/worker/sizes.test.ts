@@ -200,7 +200,9 @@ describe('D4 ending settles', () => {
     const { pid } = await started.get();
     await group.drain({ grace: 10 });
     expect(isAlive(pid)).toBe(false);
-    expect(await handle.state()).toBe('ready');
+    const again = await queue.get();
+    expect(again).toMatchObject({ id: handle.id, attempt: 2 });
+    await again.complete();
     await expect(group.drain({ grace: -1 })).rejects.toThrow(RangeError);
   });
 });
