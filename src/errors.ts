@@ -177,15 +177,23 @@ export class WorkerLostError extends errorClass('QM_WORKER_LOST') {
   readonly exitCode: number | undefined;
   /** The signal that ended it, such as 'SIGKILL'; undefined where it exited by itself. */
   readonly signal: string | undefined;
+  /** Why it ended, where it or its group could say so: an error, memory that ran out, a task that ran for too long. */
+  readonly reason: string | undefined;
   constructor(
     message: string,
-    how: { pid?: number | undefined; exitCode?: number | undefined; signal?: string | undefined } = {},
+    how: {
+      pid?: number | undefined;
+      exitCode?: number | undefined;
+      signal?: string | undefined;
+      reason?: string | undefined;
+    } = {},
     options?: { cause?: unknown },
   ) {
     super(message, options);
     this.pid = how.pid;
     this.exitCode = how.exitCode;
     this.signal = how.signal;
+    this.reason = how.reason;
   }
 }
 
@@ -243,7 +251,12 @@ const rebuild: Readonly<Record<ErrorCode, Rebuild>> = {
   QM_WORKER_LOST: (message, fields, options) =>
     new WorkerLostError(
       message,
-      { pid: numberOr(fields['pid']), exitCode: numberOr(fields['exitCode']), signal: stringOr(fields['signal']) },
+      {
+        pid: numberOr(fields['pid']),
+        exitCode: numberOr(fields['exitCode']),
+        signal: stringOr(fields['signal']),
+        reason: stringOr(fields['reason']),
+      },
       options,
     ),
 };

@@ -92,10 +92,8 @@ export * from './scheduling.ts';
 export * from './tasks.ts';
 export type { WaitOptions } from './waiting.ts';
 export { work, type WorkOptions } from './worker/work.ts';
-export {
-  startWorkers,
-  type StartWorkersOptions,
-  type WorkerGroup,
-  type WorkerGroupEvents,
-  type WorkerProcess,
-} from './worker/worker-group.ts';
+export { startWorkers } from './worker/start-workers.ts';
+export type { StartWorkersOptions, WorkerCount } from './worker/group-options.ts';
+export type { LateError } from './worker/orders.ts';
+export type { WorkerGroup, WorkerGroupEvents, WorkerProcess } from './worker/worker-group.ts';
+export type { WorkerLog, WorkerLogs } from './worker/worker-logs.ts';

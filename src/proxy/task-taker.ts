@@ -91,6 +91,11 @@ export class TaskTaker {
     return [...this.#running.values()];
   }
 
+  /** For how long nothing has run here (ms). */
+  get idleFor(): number {
+    return this.#running.size > 0 ? 0 : performance.now() - this.#active;
+  }
+
   /** Starts the helper now: this is a worker. */
   prepare(): void {
     this.#share();

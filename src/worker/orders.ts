@@ -17,6 +17,10 @@ export interface WorkerOrders {
   readonly concurrency: number;
   /** Tasks after which it ends; undefined for any number. */
   readonly maxTasks?: number | undefined;
+  /** Bytes of memory above which it ends after what it runs. */
+  readonly maxMemory?: number | undefined;
+  /** It says so when it has had nothing to do for so long (ms). */
+  readonly idle?: number | undefined;
 }
 
 /** A later line: finish what runs, take no more, end. */
@@ -26,12 +30,28 @@ export interface DrainOrder {
 
 export type WorkerReport =
   | { readonly ready: true }
-  /** It has taken as many tasks as it may: it ends what it runs, and then itself. */
-  | { readonly retired: true }
+  /** It takes no more tasks: it ends what it runs, and then itself. */
+  | { readonly retired: 'tasks' | 'memory' | 'signal' | 'error' }
+  /** It has had nothing to do for as long as it was told to bear. */
+  | { readonly idle: true }
   /** It could not start. */
   | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } }
   /** An error outside of every promise is about to end it. */
-  | { readonly crashed: string };
+  | { readonly crashed: string }
+  /** An error of a task that has its outcome already. */
+  | { readonly late: LateError };
+
+/** An error that a task left behind: thrown, or rejected, after the task had its outcome. */
+export interface LateError {
+  /** Id of the task. */
+  readonly task: string;
+  /** The handler's. */
+  readonly taskName: string;
+  /** Name and message of the error. */
+  readonly error: string;
+  /** The error's stack, where it is an error. */
+  readonly stack?: string | undefined;
+}
 
 /** Calls `take` with each line of a stream of text. */
 export function readLines(take: (line: string) => void): (chunk: string) => void {

@@ -1,17 +1,24 @@
 /**
  * A spawned worker's own process. Its group tells it on descriptor 3 whom to connect to and what to run; on descriptor
  * 4 the helper thread watches whether the group is still there.
+ *
+ * It ends by itself after what it runs, with code 0, when it is told to drain, at SIGTERM or SIGINT, after `maxTasks`
+ * tasks and above `maxMemory`. A second signal, or GRACE after the first, ends it at once with 128 + the signal's
+ * number; what it ran then runs again elsewhere.
  */
 import { Socket } from 'node:net';
-import { inspect } from 'node:util';
+import { constants } from 'node:os';
 import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
 import { compileSooner } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
-import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import { taker } from '../proxy/task-queue-proxy.ts';
+import type { TaskTaker } from '../proxy/task-taker.ts';
+import { attribute } from './attribution.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
+import { watchErrors } from './last-words.ts';
 import {
   CONTROL_PIPE,
   type DrainOrder,
@@ -22,8 +29,15 @@ import {
 } from './orders.ts';
 import { work } from './work.ts';
 
+/** How long (ms) what runs may go on after a signal. */
+const GRACE = 10_000;
+/** How often (ms) the process looks at its memory. */
+const LOOK = 250;
+
 compileSooner();
 const stop = new AbortController();
+/** The process ends with this code once it has nothing to do. */
+let exitCode = 0;
 const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });
 pipe.setEncoding('utf8');
 pipe.on('error', () => {});
@@ -36,8 +50,9 @@ pipe.on(
     else void run(order);
   }),
 );
-// The group, not the terminal, decides when its workers end: it drains them.
-process.on('SIGINT', () => {});
+// While it starts, a Ctrl-C is its group's to decide about.
+const ignore = (): void => {};
+process.on('SIGINT', ignore);
 
 async function run(orders: WorkerOrders): Promise<void> {
   let tasks: TasksModule;
@@ -59,9 +74,20 @@ async function run(orders: WorkerOrders): Promise<void> {
   process.on('exit', () => client[connectionOf].link.flush());
   const { concurrency, name, queue } = orders;
   const source = client.tasks(queue);
-  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-    process.on(event, (error: unknown) => crash(error, name, source));
-  }
+  const tasksTaken = source[taker];
+  // What waits here, un-started, need not wait for what runs.
+  stop.signal.addEventListener('abort', () => {
+    if (!tasksTaken.connection.closed) tasksTaken.giveBack();
+  });
+  const endBroken = (): void => {
+    exitCode = 1;
+    stop.abort();
+  };
+  attribute();
+  watchErrors({ worker: name, taker: tasksTaken, report, retire: () => retire('error'), endBroken });
+  endOnSignals();
+  if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
+  if (orders.idle !== undefined) watchIdleness(orders.idle, tasksTaken);
   report({ ready: true });
   try {
     await work(source, counted(tasks.handlers, orders.maxTasks), { concurrency, name, signal: stop.signal });
@@ -72,7 +98,13 @@ async function run(orders: WorkerOrders): Promise<void> {
     if (!expected) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
     process.exit(1);
   }
-  process.exit(0);
+  process.exit(exitCode);
+}
+
+/** Takes no more, and ends after what it runs; another process takes its place. */
+function retire(why: 'tasks' | 'memory' | 'signal' | 'error'): void {
+  report({ retired: why });
+  stop.abort();
 }
 
 /** The handlers; with the last task that it may run, the process takes no more. */
@@ -82,27 +114,43 @@ function counted(handlers: Handlers, most: number | undefined): Handlers {
   const entries = Object.entries(handlers).map(([name, handler]): [string, Handler] => [
     name,
     (input, context) => {
-      if (--left === 0) {
-        report({ retired: true });
-        stop.abort();
-      }
+      if (--left === 0) retire('tasks');
       return handler(input, context);
     },
   ]);
   return Object.fromEntries(entries);
 }
 
-/**
- * An error that no promise of a handler knows of: the process cannot be trusted any more. Where a single task runs the
- * error is that task's, which fails with it as if its handler had thrown it. Where several run it cannot be told whose
- * it is: they are lost with the process, which says why.
- */
-function crash(error: unknown, name: string, source: TaskQueueProxy): never {
-  const { running } = source[taker];
-  if (running.length === 1) running[0]?.fail(error).catch(() => {});
-  process.stderr.write(`worker ${name}: ${inspect(error)}\n`);
-  report({ crashed: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
-  process.exit(1);
+function endOnSignals(): void {
+  let signalled = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const force = (): never => process.exit(128 + constants.signals[signal]);
+    process.on(signal, () => {
+      if (signalled) force();
+      signalled = true;
+      setTimeout(force, GRACE).unref();
+      if (!stop.signal.aborted) retire('signal');
+    });
+  }
+  process.off('SIGINT', ignore);
+}
+
+function watchMemory(most: number): void {
+  const looks = setInterval(() => {
+    if (stop.signal.aborted || process.memoryUsage.rss() <= most) return;
+    clearInterval(looks);
+    retire('memory');
+  }, LOOK).unref();
+}
+
+/** Looks four times in the time that it may be idle, so it says so a quarter late at most. */
+function watchIdleness(idle: number, tasks: TaskTaker): void {
+  setInterval(
+    () => {
+      if (!stop.signal.aborted && tasks.idleFor >= idle) report({ idle: true });
+    },
+    Math.max(10, idle / 4),
+  ).unref();
 }
 
 function report(line: WorkerReport): void {

@@ -11,6 +11,7 @@ import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers, TaskContext } from '../proxy/task-context.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { isPromise } from '../waiting.ts';
+import { enterHandler, leaveHandler } from './attribution.ts';
 
 /** What a worker loop runs tasks with. */
 export class Runner {
@@ -39,10 +40,13 @@ export function runTask(task: Leased, runner: Runner): Promise<void> | undefined
   const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
   try {
     if (handler === undefined) throw unknownTask(task.name, runner.handlers);
+    enterHandler(task);
     const result: unknown = handler(task.input, new Context(task, runner));
+    leaveHandler();
     if (isPromise(result)) return settle(task, result, runner);
     complete(task, result, runner);
   } catch (error) {
+    leaveHandler();
     fail(task, error, runner);
   }
   return undefined;

@@ -7,6 +7,8 @@ import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, typ
 import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
 import { withWindow } from '../kit/windows.ts';
 
+const leftBehind = new URL('../fixtures/left-behind.mjs', import.meta.url);
+
 describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
   const rig = sharedRig(place);
 
@@ -137,16 +139,67 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
       await expect(again).rejects.toMatchObject({ code: 'QM_TASK_FAILED', cause: { message: 'outside' } });
     });
 
-    test('where several tasks run it is nobody’s: all count as lost, once, and the error’s text is kept', async () => {
+    test('several tasks run: it is the one’s that left it behind; the others finish before the process ends', async () => {
       const { client, name, queue, started } = aQueue();
-      await aGroup(client, { queue: name, count: 1, concurrency: 2 });
-      const bystander = await queue.put('wait', { started, hangs: 1 }, { atMostOnce: true });
+      const group = await aGroup(client, { queue: name, count: 1, concurrency: 3 });
+      const lost = once(group, 'workerLost');
+      const go = client.queue();
+      const bystander = await queue.put('meet', { started, go, output: 'mine' }, { atMostOnce: true });
       await started.get();
-      const culprit = await queue.put('throwOutside', { how: 'timer', times: 1 });
-      await expect(bystander.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', exitCode: 1 });
-      await expect(bystander.result()).rejects.toThrow('TypeError: outside');
-      expect(await culprit.result()).toBe(2);
-      expect(whys(await culprit.record()).join()).toContain('TypeError: outside');
+      const culprit = queue.run('throwOutside', { how: 'timer' });
+      await expect(culprit).rejects.toMatchObject({ code: 'QM_TASK_FAILED', cause: { message: 'outside' } });
+      await go.put(1);
+      expect(await bystander.result()).toBe('mine');
+      expect(await lost).toMatchObject([{ exitCode: 1, reason: 'TypeError: outside' }]);
+    });
+
+    test('one of no task, while several run: all count as lost, once, and the error’s text is kept', async () => {
+      const { client, name, queue, started } = aQueue();
+      await aGroup(client, { queue: name, count: 1, concurrency: 2, env: { QUEUE: name } }, leftBehind);
+      const go = client.queue();
+      const tasks = [
+        await queue.put('meet', { started, go }, { atMostOnce: true }),
+        await queue.put('meet', { started, go }, { atMostOnce: true }),
+      ];
+      await Promise.all([started.get(), started.get()]);
+      await client.queue(`nobody-${name}`).put('throw');
+      for (const task of tasks) {
+        await expect(task.result()).rejects.toMatchObject({
+          code: 'QM_WORKER_LOST',
+          exitCode: 1,
+          reason: 'Error: nobody’s',
+        });
+      }
+    });
+  });
+
+  describe('W4 what a task leaves behind fails after its outcome', () => {
+    test.each([
+      ['a rejection, then another task runs', 'rejection', false],
+      ['a timer that throws, then another task runs', 'timer', true],
+      ['a rejection of what a synchronous handler began', 'of a synchronous one', false],
+    ])('%s: told with the task’s name, and the other one is not charged', async (_, how, replaced) => {
+      const { client, name, queue, started } = aQueue();
+      const group = await aGroup(client, { queue: name, count: 1, env: { QUEUE: name } }, leftBehind);
+      group.on('workerLost', () => expect.unreachable('nobody was lost'));
+      const late = once(group, 'lateError');
+      const [go, release] = [client.queue(), client.queue()];
+      const guilty = await queue.put(how === 'of a synchronous one' ? 'leaveAtOnce' : 'leave', { how, release });
+      expect(await guilty.result()).toBe('fine');
+      const innocent = await queue.put('meet', { started, go, output: 'mine' });
+      const { pid } = await started.get();
+      await release.put('now');
+      expect(await late).toMatchObject([
+        { pid, task: guilty.id, taskName: expect.stringMatching(/^leave/), error: 'TypeError: too late' },
+      ]);
+      await go.put(1);
+      expect(await innocent.result()).toBe('mine');
+      expect(await innocent.record()).toMatchObject({ attempt: 1, state: 'succeeded' });
+      expect(await guilty.record()).toMatchObject({ attempt: 1, state: 'succeeded' });
+      // After an exception the process cannot be trusted: it has finished what it ran, and another one goes on.
+      const after = await queue.run('pid');
+      if (replaced) expect(after).not.toBe(pid);
+      else expect(after).toBe(pid);
     });
   });
 

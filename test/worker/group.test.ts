@@ -195,11 +195,11 @@ describe('running', () => {
         resolve();
       });
     });
-    process.kill(worker?.pid as number, 'SIGTERM');
+    process.kill(worker?.pid as number, 'SIGKILL');
     await replaced;
     const [replacement] = group.workers();
     expect(events).toEqual([
-      ['lost', { ...worker, exitCode: undefined, signal: 'SIGTERM' }],
+      ['lost', { ...worker, exitCode: undefined, signal: 'SIGKILL' }],
       ['started', replacement],
     ]);
     expect(replacement?.name).toBe('worker-2');

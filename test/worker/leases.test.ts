@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Client, type LeasedTask, LeaseLostError } from 'quartermaster';
 import { connectionOf } from '#qm/proxy/client.js';
+import { partyOfTest } from '../kit/parties.ts';
 import { withWindow } from '../kit/windows.ts';
 import { aClient, aFolder, aGate, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
 
@@ -149,6 +150,80 @@ test('a manager that was itself blocked has heard nobody, and takes nothing away
   await go.put(1);
   expect([await handle.result(), await other.result()]).toEqual(['done', 'kept']);
   expect(await handle.record()).toMatchObject({ attempt: 1 });
+});
+
+describe('W8 a process that is stopped for longer than its lease', () => {
+  test('owned: its group kills it, and only then the task runs elsewhere', async () => {
+    const { client, name, queue, started } = await aQueue('process');
+    const group = await aGroup(client, { queue: name, count: 2 });
+    const handle = await queue.put('wait', { started, hangs: 1 });
+    const first = await started.get();
+    const lost = once(group, 'workerLost');
+    process.kill(first.pid, 'SIGSTOP');
+    const second = await started.get();
+    // It cannot be continued any more.
+    expect(() => process.kill(first.pid, 'SIGCONT')).toThrow('ESRCH');
+    expect(second).toMatchObject({ id: handle.id, attempt: 2 });
+    expect(await lost).toMatchObject([{ pid: first.pid, signal: 'SIGKILL' }]);
+    expect(await handle.result()).toBe(2);
+  });
+
+  test('remote: another one has the task; what it says when it goes on is refused', async () => {
+    const { rig, client, name, queue } = await aQueue('process');
+    const party = await partyOfTest({ connectionFile: rig.connectionFile as string });
+    const handle = await queue.put('x');
+    await party.run(
+      async ({ client: there, kept }, tasks) => void (kept['task'] = await there.tasks(tasks).get()),
+      name,
+    );
+    process.kill(party.pid, 'SIGSTOP');
+    const again = await client.tasks(name).get();
+    process.kill(party.pid, 'SIGCONT');
+    const late = party.run(({ kept }) => (kept['task'] as LeasedTask).complete('late'));
+    await expect(late).rejects.toMatchObject({ code: 'QM_LEASE_LOST' });
+    await again.complete('in time');
+    expect(await handle.result()).toBe('in time');
+    expect(await handle.record()).toMatchObject({ attempt: 2, state: 'succeeded' });
+  });
+});
+
+describe('W11 a crash at the end of a task', () => {
+  test.each(['before it is said', 'after it is said'])('%s: one outcome, and one record', async (when) => {
+    const { client, name, queue, started } = await aQueue('process');
+    await aGroup(client, { queue: name, count: 2 });
+    const handle = await queue.put('diesAtEnd', { started, when });
+    const result = await handle.result();
+    const { attempt, history } = await handle.record();
+    // Where it was said and heard, that was it; otherwise it runs again. Never both.
+    expect(result).toBe(attempt);
+    if (when === 'before it is said') expect(attempt).toBe(2);
+    expect(history.filter(({ to }) => to === 'succeeded')).toHaveLength(1);
+    expect(await queue.dict.counts()).toMatchObject({ succeeded: 1, failed: 0, leased: 0, ready: 0 });
+    const runs = [await started.get()];
+    for (let run = await started.getNowait(); run !== undefined; run = await started.getNowait()) runs.push(run);
+    expect(runs.map((run) => run.attempt)).toEqual(attempt === 1 ? [1] : [1, 2]);
+  });
+
+  test('between what is said and the answer: said again it is refused or answered alike, and recorded once', async () => {
+    const { rig, name, queue } = await aQueue('process');
+    const client = await aClient(rig);
+    const other = await aClient(rig);
+    for (let i = 0; i < 20; i++) {
+      const handle = await queue.put('x');
+      const task = await client.tasks(name).get();
+      const reconnected = once(client, 'reconnected');
+      const said = task.complete(`said ${i}`).catch(() => {});
+      client[connectionOf].link.flush();
+      client[connectionOf].link.transport.destroy();
+      await Promise.all([said, reconnected]);
+      const again = await other.tasks(name).getNowait();
+      await task.complete('said again').catch((error: unknown) => expect(error).toBeInstanceOf(LeaseLostError));
+      await again?.complete('of the other');
+      expect(await handle.result()).toBe(again === undefined ? `said ${i}` : 'of the other');
+      const { history } = await handle.record();
+      expect(history.filter(({ to }) => to === 'succeeded')).toHaveLength(1);
+    }
+  });
 });
 
 describe('a remote client that falls silent', () => {

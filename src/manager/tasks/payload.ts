@@ -90,7 +90,7 @@ export function lost(task: Task, worker: WorkerInfo, { exitCode, signal, reason 
   return {
     code: 'QM_WORKER_LOST',
     message: `worker ${worker.name} (pid ${worker.pid}) ended${how} while it ran task '${task.key}' (${task.name})${reason === undefined ? '' : `: ${reason}`}`,
-    fields: ['pid', worker.pid, 'exitCode', exitCode, 'signal', signal],
+    fields: ['pid', worker.pid, 'exitCode', exitCode, 'signal', signal, 'reason', reason],
     cause: undefined,
   };
 }
