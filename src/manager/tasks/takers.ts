@@ -80,6 +80,7 @@ export class Takers {
     if (this.#waits.size > 0) this.dispatch();
     if (this.#queue.ready > 0) {
       this.#give(taker, true, this.#manager.now());
+      this.#gave();
       taker.taken(call, 1);
       this.feed(taker);
     } else if (nowait) {
@@ -98,6 +99,7 @@ export class Takers {
 
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0) return;
+    if (this.#waits.size === 0 && this.#hungry.size === 0) return;
     const now = this.#manager.now();
     while (this.#queue.ready > 0) {
       const wait = this.#waits.shift();
@@ -114,6 +116,7 @@ export class Takers {
         if (!taker.hungry) this.#hungry.delete(taker);
       }
     }
+    this.#gave();
   }
 
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
@@ -122,6 +125,7 @@ export class Takers {
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
       do this.#give(taker, false, now);
       while (this.#queue.ready > 0 && taker.hungry);
+      this.#gave();
     }
     if (taker.hungry) this.#hungry.add(taker);
     else this.#hungry.delete(taker);
@@ -191,11 +195,15 @@ export class Takers {
   #give(taker: Taker, asked: boolean, now: number): void {
     const task = this.#queue.take(taker, taker.worker, now);
     if (task === undefined) return;
-    this.#taken();
     // With a window of one, a task goes straight to the caller who asked for it.
     if (asked && taker.window === 1) taker.started = task.lease;
-    this.#manager.watchLeases(this.#leaseTimeout() / 5);
     this.#send(taker, task);
+  }
+
+  /** Tasks have been leased: those who wait to put have room, and somebody must look after the leases. */
+  #gave(): void {
+    this.#taken();
+    this.#manager.watchLeases(this.#leaseTimeout() / 5);
   }
 
   #send(taker: Taker, task: Task): void {
