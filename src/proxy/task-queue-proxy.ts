@@ -124,7 +124,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     try {
       this.#send(name, input, options, PutFlags.run, new PendingRun(this.#lasting, resolve));
     } catch (error) {
-      resolve(Promise.reject(error as Error));
+      resolve(Promise.reject(error));
     }
     return promise;
   }

@@ -8,7 +8,7 @@ import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
-import { compileSooner } from '../proxy/engine.ts';
+import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
 import { taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
@@ -22,6 +22,7 @@ import {
 } from './orders.ts';
 import { work } from './work.ts';
 
+keepOwnArguments();
 compileSooner();
 const stop = new AbortController();
 const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
+import { engineArguments } from '../proxy/engine.ts';
 import { type DrainOrder, readLines, type WorkerOrders, type WorkerReport } from './orders.ts';
 
 export interface ChildSettings {
@@ -36,7 +37,7 @@ export class WorkerChild {
     this.ticket = orders.ticket;
     const entry = fileURLToPath(new URL('./process.js', import.meta.url));
     // A process group of its own: what it spawns ends with it.
-    const child = spawn(process.execPath, [...settings.execArgv, entry], {
+    const child = spawn(process.execPath, [...engineArguments, ...settings.execArgv, entry], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'],
       detached: true,
       env: settings.env === undefined ? process.env : { ...process.env, ...settings.env },
