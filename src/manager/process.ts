@@ -4,7 +4,7 @@
  */
 import { Socket } from 'node:net';
 import type { ManagerOptions } from '../options.ts';
-import { compileSooner, inlineLess } from '../proxy/engine.ts';
+import { compileSooner, inlineLess, keepOwnArguments } from '../proxy/engine.ts';
 import { Manager } from './manager.ts';
 
 /** The first line from the parent. */
@@ -25,6 +25,7 @@ export interface ManagerShutdown {
   readonly shutdown: { readonly drain?: boolean; readonly timeout?: number };
 }
 
+keepOwnArguments();
 compileSooner();
 inlineLess();
 const pipe = new Socket({ fd: 3, readable: true, writable: true });

@@ -7,6 +7,8 @@
  *     bytes ──> readTree ──> value
  *                  └─marked─> assemble ──> value
  *
+ * Between a value and a frame, `codec/small.ts` has a short cut for flat objects of a few properties: the same bytes.
+ *
  * Scalars cross as they are (`wire.ts`). `codec/form.ts` has the form of the bytes, docs/decisions/0001 why it is that.
  *
  * Exact are: the scalars, also -0, NaN and lone surrogates; plain objects (key order; without a prototype where they had
@@ -19,6 +21,7 @@ import { assemble } from './codec/assemble.ts';
 import { MarkedTree, readTree, shareTree, writeTree } from './codec/bytes.ts';
 import type { CodecContext } from './codec/context.ts';
 import { isPlain } from './codec/plain.ts';
+import { notSmall, readSmall, writeSmall } from './codec/small.ts';
 import { takeApart } from './codec/take-apart.ts';
 import {
   type Item,
@@ -57,6 +60,14 @@ export function encode(value: unknown, context: CodecContext = nothing, root = '
 
 /** `encode` straight into a frame. Returns whether the item names proxies or jobs. Nothing whole is written when it throws. */
 export function encodeTo(writer: Writer, value: unknown, context: CodecContext = nothing, root = 'value'): boolean {
+  if (typeof value === 'object' && value !== null) {
+    const start = writer.startPacked();
+    if (writeSmall(writer, value)) {
+      writer.endPacked(start);
+      return false;
+    }
+    writer.cut(start);
+  }
   if (typeof value === 'object' && value !== null && isPlain(value)) {
     let bytes: Uint8Array;
     try {
@@ -74,9 +85,14 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
 
 /** `decode` straight from a frame: the value of the item that stands next in it. */
 export function decodeFrom(reader: Reader, context: CodecContext = nothing): unknown {
-  const bytes = reader.packedView();
-  if (bytes === undefined) return decode(reader.item(), context);
-  return unpack(new Packed(bytes), context); // whatever of the bytes goes into the value is copied by then
+  const size = reader.packedSize();
+  if (size < 0) return decode(reader.item(), context);
+  const { buffer } = reader;
+  const from = reader.claim(size);
+  const value = readSmall(buffer, from, from + size);
+  if (value !== notSmall) return value;
+  // Whatever of the bytes goes into the value is copied by then.
+  return unpack(new Packed(buffer.subarray(from, from + size)), context);
 }
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */

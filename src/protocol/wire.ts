@@ -462,6 +462,18 @@ export class Writer {
     this.raw(bytes);
   }
 
+  /** Starts packed bytes without references, which the caller writes here. Returns the position that `endPacked` wants back. */
+  startPacked(): number {
+    const at = this.claim(5);
+    this.data.setUint8(at, PACKED);
+    return at - this.#from;
+  }
+
+  endPacked(start: number): void {
+    const at = this.#from + start;
+    this.data.setUint32(at + 1, this.#at - at - 5, true);
+  }
+
   #packed(value: Packed): void {
     const { bytes, proxies, jobs } = value;
     if (proxies.length === 0 && jobs.length === 0) {
@@ -662,13 +674,13 @@ export class Reader {
   }
 
   /**
-   * Where the next item is packed bytes without references: a view of them, valid like `view`, and the item is passed.
-   * Undefined, and nothing passed, for any other item.
+   * Where the next item is packed bytes without references: their size, and only what stands before them is passed. -1,
+   * and nothing passed, for any other item.
    */
-  packedView(): Buffer | undefined {
-    if (this.#end - this.#at < 5 || this.#buffer[this.#at] !== PACKED) return undefined;
+  packedSize(): number {
+    if (this.#end - this.#at < 5 || this.#buffer[this.#at] !== PACKED) return -1;
     this.#at++;
-    return this.view(this.u32());
+    return this.u32();
   }
 
   /** Packed bytes in it are copied where they would keep much else alive, such as a whole chunk of the socket. */

@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'; // the global one is a getter, asked for every task
 import { type FrameTooLargeError, LeaseLostError, NonRetryableError } from '../errors.ts';
 import { type CodecContext, decode, decodeFrom, encode, encodeTo } from '../protocol/codec.ts';
 import { FailFlags, PayloadFlags, ToManager } from '../protocol/messages.ts';

@@ -18,15 +18,17 @@ const HELD = 1;
 const STARTED = 2;
 const RETURNED = 3;
 
-/** Places of the words: how many tasks have been started, have come, how often the helper took some back; the slots. */
-const HEAD = 0;
-const TAIL = 1;
-const RECALLS = 2;
-const SLOTS = 3;
+/** Places of the words: how many tasks have come, how often the helper took some back; the slots. */
+const TAIL = 0;
+const RECALLS = 1;
+const SLOTS = 2;
 /** Places of the numbers: a time; the lease up to which the helper took back; the leases of the slots. */
 const SINCE = 0;
 const UP_TO = 1;
 const LEASES = 2;
+
+/** When this thread's clock began. */
+const ORIGIN = performance.timeOrigin;
 
 /** The counters grow for ever, and wrap. */
 function slotOf(counter: number): number {
@@ -37,6 +39,9 @@ export class SharedWindow {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
+  /** Of the main thread: how many tasks have been started, and have come. */
+  #head: number;
+  #tail: number;
   /** Of the main thread: what it last saw of the helper's. */
   #recalls = 0;
   #upTo = 0;
@@ -46,17 +51,19 @@ export class SharedWindow {
     this.memory = memory ?? new SharedArrayBuffer(8 * (LEASES + CAPACITY) + 4 * (SLOTS + CAPACITY));
     this.#numbers = new Float64Array(this.memory, 0, LEASES + CAPACITY);
     this.#words = new Int32Array(this.memory, 8 * (LEASES + CAPACITY), SLOTS + CAPACITY);
-    if (memory === undefined) this.#words[HEAD] = this.#words[TAIL] = count;
+    if (memory === undefined) this.#words[TAIL] = count;
+    this.#head = this.#tail = this.#words[TAIL] as number;
   }
 
   /** Main thread: a task has come. False where there is no slot for it. */
   add(lease: number): boolean {
-    const tail = Atomics.load(this.#words, TAIL);
-    if (((tail - Atomics.load(this.#words, HEAD)) | 0) === CAPACITY) return false;
+    const tail = this.#tail;
+    if (((tail - this.#head) | 0) === CAPACITY) return false;
     const slot = slotOf(tail);
     this.#numbers[LEASES + slot] = lease;
     Atomics.store(this.#words, SLOTS + slot, HELD);
-    Atomics.store(this.#words, TAIL, tail + 1);
+    this.#tail = (tail + 1) | 0;
+    Atomics.store(this.#words, TAIL, this.#tail);
     const recalls = Atomics.load(this.#words, RECALLS);
     if (recalls !== this.#recalls) {
       this.#recalls = recalls;
@@ -68,22 +75,22 @@ export class SharedWindow {
 
   /** Main thread, at `now` by `performance.now()`: starts the first task; false where the helper has given it back. */
   start(now: number): boolean {
-    const head = Atomics.load(this.#words, HEAD);
+    const head = this.#head;
     const mine = Atomics.compareExchange(this.#words, SLOTS + slotOf(head), HELD, STARTED) === HELD;
-    Atomics.store(this.#words, HEAD, head + 1);
-    this.#numbers[SINCE] = now + performance.timeOrigin;
+    this.#head = (head + 1) | 0;
+    this.#numbers[SINCE] = now + ORIGIN;
     return mine;
   }
 
   /** Main thread: it is not in the middle of a task that began before now. */
   touch(): void {
-    this.#numbers[SINCE] = performance.now() + performance.timeOrigin;
+    this.#numbers[SINCE] = performance.now() + ORIGIN;
   }
 
   /** How long the main thread has been at what it does (ms). */
   get busyFor(): number {
     // `performance` counts from another origin in each thread; their sums are one monotonic clock.
-    return performance.now() + performance.timeOrigin - (this.#numbers[SINCE] as number);
+    return performance.now() + ORIGIN - (this.#numbers[SINCE] as number);
   }
 
   /**

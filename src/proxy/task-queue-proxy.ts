@@ -135,10 +135,14 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     if (options?.signal !== undefined || options?.timeout !== undefined) {
       return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
     }
-    return new Promise((resolve) => {
-      const pending = new PendingRun(this.#lasting, resolve as (output: unknown) => void);
-      this.#send(name, input, options, PutFlags.run, pending);
-    });
+    const promise = new Promise<OutputOf<H, N>>(keepResolve);
+    const resolve = resolveKept;
+    try {
+      this.#send(name, input, options, PutFlags.run, new PendingRun(this.#lasting, resolve));
+    } catch (error) {
+      resolve(Promise.reject(error));
+    }
+    return promise;
   }
 
   /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
@@ -321,6 +325,13 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       throw error;
     }
   }
+}
+
+/** How the promise that was made last is resolved: one function for all of them, not a new one for each task. */
+let resolveKept: (output: unknown) => void;
+
+function keepResolve(resolve: (output: never) => void): void {
+  resolveKept = resolve as (output: unknown) => void;
 }
 
 function isTimeout(error: unknown): boolean {

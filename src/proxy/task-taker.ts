@@ -42,6 +42,8 @@ export class TaskTaker {
   readonly #window = new Deque<Leased>();
   /** Handed out, not ended. */
   readonly #running = new Map<number, Leased>();
+  /** Likewise, of the worker loop, whose handler has not returned yet: nearly all have ended when it has. */
+  #current: Leased | undefined = undefined;
   #shared: SharedWindow | undefined;
   #size = 1;
   /** The manager may have sent more than was asked for: it must be told what has started. */
@@ -88,7 +90,8 @@ export class TaskTaker {
 
   /** Handed out, and not ended. */
   get running(): readonly Leased[] {
-    return [...this.#running.values()];
+    const running = [...this.#running.values()];
+    return this.#current === undefined ? running : [...running, this.#current];
   }
 
   /** For how long nothing has run here (ms). */
@@ -128,8 +131,13 @@ export class TaskTaker {
     this.#checkDone();
   }
 
+  /** A task has been handed out and has not ended. */
+  get #runs(): boolean {
+    return this.#current !== undefined || this.#running.size > 0;
+  }
+
   #checkDone(): void {
-    if (this.#done === undefined || this.#running.size + this.#asking.size + this.#window.size > 0) return;
+    if (this.#done === undefined || this.#runs || this.#asking.size + this.#window.size > 0) return;
     this.#rest();
     this.#done();
     this.#done = undefined;
@@ -147,7 +155,7 @@ export class TaskTaker {
     } else if (kind === ToClient.LOST) {
       const lease = reader.u48();
       const error = errorFrom(reader.item(), this.connection.codec);
-      this.#running.get(lease)?.lose(error);
+      for (const task of this.running) if (task.lease === lease) task.lose(error);
       for (const task of this.#window) if (task.lease === lease) task.lose(error);
     }
   }
@@ -179,8 +187,9 @@ export class TaskTaker {
     this.#size = 1;
     this.#windowed = false;
     this.#started = this.#reported = this.#returning = 0;
-    const running = [...this.#running.values()];
+    const { running } = this;
     this.#running.clear();
+    this.#current = undefined;
     this.#restBeats();
     for (const task of running) task.lose(reason);
     this.#checkDone();
@@ -195,14 +204,27 @@ export class TaskTaker {
       this.#flushed = now;
       this.connection.link.flush();
     }
-    if (this.#window.size > 0) this.#watchIdle();
+    if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }
 
   /** A task is no longer run here. */
   returned(task: Leased): void {
-    this.#running.delete(task.lease);
-    if (this.#beats !== undefined && this.#running.size === 0) this.#restBeats();
+    if (task === this.#current) this.#current = undefined;
+    else this.#running.delete(task.lease);
+    if (this.#beats !== undefined && !this.#runs) this.#restBeats();
     if (this.#done !== undefined) this.#checkDone();
+  }
+
+  /** For the worker loop: when the task ended, at this very moment; undefined where it has not. */
+  endOf(task: Leased): number | undefined {
+    return task.lost === undefined && task !== this.#current ? this.#active : undefined;
+  }
+
+  /** For the worker loop: the task goes on after its handler has returned. */
+  keep(task: Leased): void {
+    if (task !== this.#current) return;
+    this.#current = undefined;
+    this.#running.set(task.lease, task);
   }
 
   #arrived(task: Leased): void {
@@ -215,9 +237,9 @@ export class TaskTaker {
       if (!task.shared) return this.#return(task);
     }
     this.#window.push(task);
-    if (this.#asking.size === 0) this.#watchIdle();
-    else this.#serveSoon();
-    this.#beat();
+    if (this.#asking.size > 0) this.#serveSoon();
+    else if (this.#idle === undefined) this.#watchIdle();
+    if (this.#shared === undefined && this.#beats === undefined) this.#beat();
   }
 
   /**
@@ -241,15 +263,28 @@ export class TaskTaker {
 
   /** The next task of the window that is still ours, now the caller's. */
   next(): Leased | undefined {
+    const task = this.#take(undefined);
+    if (task !== undefined) this.#running.set(task.lease, task);
+    return task;
+  }
+
+  /** The same for the worker loop, at `now`: it runs one task in this turn, until that has ended or is kept. */
+  start(now: number | undefined): Leased | undefined {
+    const task = this.#take(now);
+    if (this.#current !== undefined) this.keep(this.#current);
+    this.#current = task;
+    return task;
+  }
+
+  #take(at: number | undefined): Leased | undefined {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
-      const now = performance.now();
+      const now = at ?? performance.now();
       if (task.shared && this.#shared?.start(now) === false) {
         this.#size = 1;
         continue;
       }
       if (task.lost !== undefined) continue;
       task.startedAt = now;
-      this.#running.set(task.lease, task);
       this.#started = task.lease;
       if (this.#windowed) this.#reportStart(task.once);
       return task;
@@ -357,7 +392,7 @@ export class TaskTaker {
     this.#idle ??= setTimeout(() => {
       this.#idle = undefined;
       if (this.#window.size === 0) return;
-      const busy = this.#running.size > 0 || this.#asking.size > 0;
+      const busy = this.#runs || this.#asking.size > 0;
       if (busy || performance.now() - this.#active < IDLE_GIVE_BACK) this.#watchIdle();
       else this.giveBack();
     }, IDLE_GIVE_BACK).unref();

@@ -10,6 +10,7 @@ import type { ManagerOptions } from '../options.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
+import { engineArguments } from '../proxy/engine.ts';
 
 /** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
 export interface ManagerProcess extends Client {
@@ -26,7 +27,8 @@ export interface ManagerProcess extends Client {
 export async function startManager(options: ManagerOptions & { detached?: boolean } = {}): Promise<ManagerProcess> {
   const { detached = false, authKey, modules = [], ...rest } = options;
   const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
-  const child = spawn(process.execPath, [fileURLToPath(new URL('../manager/process.js', import.meta.url))], {
+  const entry = fileURLToPath(new URL('../manager/process.js', import.meta.url));
+  const child = spawn(process.execPath, [...engineArguments, entry], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached,
   });

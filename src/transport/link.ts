@@ -49,6 +49,8 @@ export class Link {
   #handlers: LinkHandlers;
   #receiving = false;
   #scheduled = false;
+  /** Something has been sent since nothing waited: asked for every task, so the transport is not. */
+  #sent = false;
   #closed = false;
   /** The last frame that holds several entries: what follows it at once may still go into it. */
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
@@ -97,7 +99,13 @@ export class Link {
 
   /** Bytes that wait to be sent. The long frame that is under way does not count. */
   get pending(): number {
-    return this.transport.pending + (this.#long?.waiting ?? 0);
+    return this.#sent || this.#plain === 0 ? this.#unsent() : 0;
+  }
+
+  #unsent(): number {
+    const pending = this.transport.pending + (this.#long?.waiting ?? 0);
+    if (pending === 0) this.#sent = false;
+    return pending;
   }
 
   /** From here on long frames go in parts, both ways: not before the other side is known. */
@@ -106,6 +114,7 @@ export class Link {
     this.#longKind = side.takes.LONG;
     this.#partKind = this.decoder.piecemeal = side.takes.PART;
     this.#long = new LongFrames(this.transport, side.sends, () => {
+      this.#sent = true;
       this.#sort();
       this.#handlers.drained?.();
     });
@@ -161,6 +170,7 @@ export class Link {
     const { writer } = this;
     const order = this.#side.order(writer.kindAt(start), writer.readerAt(start + FRAME_HEADER));
     if (size <= LONG && long.mayPass(order)) return;
+    this.#sent = true;
     if (start > 0) this.transport.send(writer.takeUntil(start));
     long.push(writer.takePieces(), size, order);
     this.#plain = 0;
@@ -237,7 +247,10 @@ export class Link {
   }
 
   flush(): void {
-    if (this.writer.length > 0) this.transport.send(this.writer.take());
+    if (this.writer.length > 0) {
+      this.#sent = true;
+      this.transport.send(this.writer.take());
+    }
     if (this.#plain === 0) this.#long?.send();
   }
 

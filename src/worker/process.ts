@@ -12,7 +12,7 @@ import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
-import { compileSooner } from '../proxy/engine.ts';
+import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
 import { taker } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
@@ -34,6 +34,7 @@ const GRACE = 10_000;
 /** How often (ms) the process looks at its memory. */
 const LOOK = 250;
 
+keepOwnArguments();
 compileSooner();
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */

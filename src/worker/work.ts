@@ -30,43 +30,62 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   const runner = new Runner(checkHandlers(handlers, 'work()'), name, queue[home], onRefused);
   const source = queue[taker];
   source.prepare();
+  // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
+  const end = { asked: signal?.aborted === true };
+  const ask = (): void => {
+    end.asked = true;
+  };
+  signal?.addEventListener('abort', ask, { once: true });
   try {
     await Promise.all(
-      Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal)),
+      Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal, end)),
     );
   } finally {
+    signal?.removeEventListener('abort', ask);
     source.giveBack();
     await source.settled();
   }
 }
 
-async function loop(queue: TaskQueueProxy<unknown>, runner: Runner, signal: AbortSignal | undefined): Promise<void> {
+async function loop(
+  queue: TaskQueueProxy<unknown>,
+  runner: Runner,
+  signal: AbortSignal | undefined,
+  end: { readonly asked: boolean },
+): Promise<void> {
   const source = queue[taker];
   const wait = signal === undefined ? undefined : { signal };
-  while (signal?.aborted !== true) {
+  // Where one task follows another in the same turn, its start is the other's end.
+  let now: number | undefined;
+  while (!end.asked) {
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
-    let task: LeasedTask | undefined = source.next();
-    try {
-      task ??= (await queue.getNowait()) ?? (await queue.get(wait));
-    } catch (error) {
-      if (isAborted(signal)) return;
-      const { connection } = source;
-      if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
-      await connection.returned();
-      continue;
-    }
-    if (isAborted(signal)) {
-      // It came while the loop was told to end.
-      task.release().catch(() => {});
-      return;
+    const ready = source.start(now);
+    let task: LeasedTask | undefined = ready;
+    now = undefined;
+    if (ready === undefined) {
+      try {
+        task = (await queue.getNowait()) ?? (await queue.get(wait));
+      } catch (error) {
+        if (end.asked) return;
+        const { connection } = source;
+        if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
+        await connection.returned();
+        continue;
+      }
+      if (end.asked) {
+        // It came while the loop was told to end.
+        task.release().catch(() => {});
+        return;
+      }
     }
     const running = runTask(task as Leased, runner);
-    if (running !== undefined) await running;
+    if (running === undefined) {
+      now = source.endOf(task as Leased);
+    } else {
+      if (ready !== undefined) source.keep(ready);
+      await running;
+    }
   }
-}
-
-function isAborted(signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true;
 }
 
 function onRefused(task: LeasedTask, error: unknown): void {

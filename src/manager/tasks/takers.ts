@@ -82,6 +82,7 @@ export class Takers {
   take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
     if (this.#waits.size > 0) this.dispatch();
     if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now())) {
+      this.#gave();
       taker.taken(call, 1);
       this.feed(taker);
     } else if (this.#queue.shut && this.#queue.unfinished === 0) {
@@ -105,6 +106,7 @@ export class Takers {
 
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0) return;
+    if (this.#waits.size === 0 && this.#hungry.size === 0) return;
     const now = this.#manager.now();
     for (const wait of this.#waits) {
       if (this.#queue.ready === 0) break;
@@ -123,6 +125,7 @@ export class Takers {
         if (!taker.hungry) this.#hungry.delete(taker);
       }
     }
+    this.#gave();
   }
 
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
@@ -130,6 +133,7 @@ export class Takers {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
       while (this.#give(taker, false, now) && this.#queue.ready > 0 && taker.hungry);
+      this.#gave();
     }
     if (taker.hungry) this.#hungry.add(taker);
     else this.#hungry.delete(taker);
@@ -221,12 +225,16 @@ export class Takers {
   #give(taker: Taker, asked: boolean, now: number): boolean {
     const task = this.#queue.take(taker, taker.worker, now);
     if (task === undefined) return false;
-    this.#taken();
     // With a window of one, a task goes straight to the caller who asked for it.
     if (asked && taker.window === 1) taker.started = task.lease;
-    this.#manager.watchLeases(this.#leaseTimeout() / 5);
     this.#send(taker, task);
     return true;
+  }
+
+  /** Tasks have been leased: those who wait to put have room, and somebody must look after the leases. */
+  #gave(): void {
+    this.#taken();
+    this.#manager.watchLeases(this.#leaseTimeout() / 5);
   }
 
   #send(taker: Taker, task: Task): void {

@@ -1,0 +1,153 @@
+/**
+ * The short cut for small payloads beside the library's way: the same bytes out of a value, the same value or error out
+ * of bytes. A failure prints its seed; fc.assert's `seed` replays it.
+ */
+import fc from 'fast-check';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { ProtocolError } from '#qm/errors.js';
+import { decode, decodeFrom, encode, encodeTo } from '#qm/protocol/codec.js';
+import { notSmall, readSmall, writeSmall } from '#qm/protocol/codec/small.js';
+import { Packed, Reader, Writer } from '#qm/protocol/wire.js';
+
+const text = fc.oneof(
+  fc.string({ maxLength: 40 }),
+  fc.string({ unit: 'binary', maxLength: 5 }),
+  fc.integer({ min: 0, max: 300 }).map((length) => 'x'.repeat(length)),
+  fc.constantFrom('', '\x7f', '\x80', '\ud800', '\ufeff', 'é', '😀'),
+);
+const key = fc.oneof(text, fc.constantFrom('i', 'id', '0', '10', '__proto__', 'constructor', 'toString'));
+const edges = [0, 0x20, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 2 ** 31, 2 ** 32, 2 ** 53];
+const number = fc.oneof(
+  fc.integer({ min: -300, max: 300 }),
+  fc.integer(),
+  fc.double(),
+  fc.constantFrom(...edges, ...edges.flatMap((edge) => [edge - 1, -edge, -edge - 1]), Number.NaN, Infinity, 0.5),
+);
+const part = fc.oneof(
+  { arbitrary: number, weight: 4 },
+  { arbitrary: text, weight: 3 },
+  fc.boolean(),
+  fc.constantFrom(null, undefined, 1n, {}, [], [1]),
+);
+const pairs = fc.uniqueArray(fc.tuple(key, part), { selector: ([name]) => name, maxLength: 18 });
+
+function object(entries: readonly (readonly [string, unknown])[]): object {
+  const made = {};
+  for (const [name, value] of entries) {
+    Object.defineProperty(made, name, { value, enumerable: true, writable: true, configurable: true });
+  }
+  return made;
+}
+
+function small(value: object): Buffer | undefined {
+  const writer = new Writer();
+  return writeSmall(writer, value) ? writer.take() : undefined;
+}
+
+describe('small payloads', () => {
+  test('P1 the same bytes as the library, straight into a frame', () => {
+    let taken = 0;
+    fc.assert(
+      fc.property(pairs, (entries) => {
+        const value = object(entries);
+        const [straight, packed] = [new Writer(), new Writer()];
+        expect(encodeTo(straight, value)).toBe(false);
+        packed.item(encode(value));
+        expect(straight.take().equals(packed.take())).toBe(true);
+        if (small(value) !== undefined) taken++;
+      }),
+      { numRuns: 5_000 },
+    );
+    expect(taken).toBeGreaterThan(500);
+  });
+
+  test('P1 what is written here is read here, and equal', () => {
+    fc.assert(
+      fc.property(pairs, (entries) => {
+        const value = object(entries);
+        const bytes = small(value);
+        if (bytes === undefined) return;
+        const result = readSmall(bytes, 0, bytes.length);
+        expect(isDeepStrictEqual(result, value)).toBe(true);
+        expect(Object.keys(result as object)).toEqual(Object.keys(value));
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  test('P2 what has more to it is the library’s: -0, getters, symbols, classes, JavaScript Proxies', () => {
+    let ran = false;
+    const run = (): number => {
+      ran = true;
+      return 1;
+    };
+    const others = [
+      { i: -0 },
+      Object.defineProperty({}, 'i', { get: run, enumerable: true }),
+      { [Symbol('i')]: 1 },
+      new (class Point {})(),
+      Object.create(null) as object,
+      [],
+      [1],
+      new Date(0),
+      new Proxy({}, { getPrototypeOf: () => (run(), Object.prototype), ownKeys: () => (run(), []) }),
+      { ['__proto__']: 1 },
+      { nested: {} },
+    ];
+    for (const other of others) expect(small(other)).toBeUndefined();
+    expect(ran).toBe(false);
+  });
+
+  test('S8 mutated bytes: the library’s value, or its error; never a byte behind the payload', () => {
+    const edit = fc.tuple(fc.nat(), fc.oneof(fc.nat(255), fc.integer({ min: 0xc0, max: 0xdf })));
+    let taken = 0;
+    fc.assert(
+      fc.property(pairs, fc.array(edit, { maxLength: 3 }), fc.nat(12), (entries, edits, cut) => {
+        const whole = small(object(entries));
+        if (whole === undefined) return;
+        for (const [at, byte] of edits) whole[at % whole.length] = byte;
+        const size = Math.max(1, whole.length - cut);
+        const frame = new Writer();
+        frame.packedBytes(whole.subarray(0, size));
+        frame.raw(whole.subarray(size)); // what would complete it
+        frame.item('next');
+        const bytes = frame.take();
+        const [straight, packed] = [new Reader(bytes), new Reader(bytes)];
+        const [here, there] = [outcome(() => decodeFrom(straight)), outcome(() => decode(packed.item()))];
+        expect(isDeepStrictEqual(here, there)).toBe(true);
+        expect(straight.position).toBe(packed.position);
+        if (readSmall(bytes, 5, 5 + size) !== notSmall) taken++;
+      }),
+      { numRuns: 20_000 },
+    );
+    expect(taken).toBeGreaterThan(500);
+  });
+
+  test('S8 random bytes likewise', () => {
+    fc.assert(
+      fc.property(fc.nat(15), fc.uint8Array({ maxLength: 40 }), (head, rest) => {
+        const frame = new Writer();
+        frame.item(new Packed(Uint8Array.of(0x80 + head, ...rest)));
+        const bytes = frame.take();
+        const here = outcome(() => decodeFrom(new Reader(bytes)));
+        expect(
+          isDeepStrictEqual(
+            here,
+            outcome(() => decode(new Reader(bytes).item())),
+          ),
+        ).toBe(true);
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+});
+
+function outcome(read: () => unknown): unknown {
+  try {
+    return { value: read() };
+  } catch (error) {
+    if (error instanceof ProtocolError) return { message: error.message };
+    throw error;
+  }
+}
