@@ -16,11 +16,9 @@ import { Order } from './order.ts';
 import { Bucket } from './rate.ts';
 import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
 import type { Task } from './task.ts';
+import { Search } from './search.ts';
 import { Timer, type Timers } from './timers.ts';
-import { type ByHead, type View, Walk } from './views.ts';
-
-/** A request passed over so often reserves what it waits for, where the rules do not say. */
-const RESERVE_AFTER = 100;
+import type { ByHead, View } from './views.ts';
 
 export class Admission {
   readonly #timers: Timers;
@@ -31,9 +29,8 @@ export class Admission {
   readonly #plain: Cell;
   #order = new Order();
   readonly #byHead: ByHead = (a, b) => this.#order.before(a.shown as Task, b.shown as Task);
-  readonly #walk = new Walk(this.#byHead);
+  readonly #search = new Search(this.#keys, this.#byHead);
   #concurrency = Infinity;
-  #reserveAfter = RESERVE_AFTER;
   #bucket: Bucket | undefined;
   /** It is paused, or there is a limit on the whole queue. */
   #gated = false;
@@ -43,13 +40,14 @@ export class Admission {
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
-  /** Cells that reserve: whoever they hold up may go on with any change of the order, and has to be told. */
-  readonly #reserving = new Set<Cell>();
   readonly #goOn: () => void;
   /** A take was refused because of the queue's rate. */
   #refused = false;
 
-  /** `goOn` is told when somebody may get what nobody got so far, `unrunnable` of a class when it becomes one that no enrolled offer can run. */
+  /**
+   * `goOn` is called when somebody may get what nobody got so far, `unrunnable` with a class when it becomes one that no
+   * enrolled offer can run.
+   */
   constructor(host: Amounts, timers: Timers, goOn: () => void, unrunnable: (demand: Demand) => void) {
     this.#goOn = goOn;
     this.#timers = timers;
@@ -85,7 +83,7 @@ export class Admission {
     for (const cell of this.#cells()) this.#hide(cell);
     this.#order = new Order(rules);
     this.#concurrency = concurrency;
-    this.#reserveAfter = rules.reserveAfter ?? RESERVE_AFTER;
+    this.#search.configure(rules.reserveAfter);
     this.#bucket = rateLimit === undefined || rateLimit.keyed === true ? undefined : new Bucket(rateLimit);
     this.#refused = false;
     this.#gate();
@@ -119,7 +117,7 @@ export class Admission {
 
   leave(offer: Offer): void {
     this.#offers.leave(offer);
-    if (this.#reserving.size > 0) this.#goOn();
+    if (this.#search.reserving.size > 0) this.#goOn();
   }
 
   /** Whether some enrolled offer could run it; true while there is none at all. */
@@ -156,7 +154,7 @@ export class Admission {
     }
     if (--cell.live === 0 && cell !== this.#plain) {
       cell.group.cells.delete(cell.demand);
-      this.#reserving.delete(cell);
+      this.#search.reserving.delete(cell);
     }
     if (asked.group !== undefined) this.#groups.left(cell.group);
     this.#demands.left(cell.demand);
@@ -231,13 +229,13 @@ export class Admission {
     }
     if (rules === undefined) {
       this.#running--;
-      return this.#gated || this.#reserving.size > 0;
+      return this.#gated || this.#search.reserving.size > 0;
     }
     this.#free(task, rules);
     rules.lent = false;
     rules.own = undefined;
     const { key } = rules;
-    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0 || this.#reserving.size > 0;
+    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0 || this.#search.reserving.size > 0;
     key.running--;
     if (!started) key.bucket?.refund();
     this.reopen(key, now);
@@ -319,41 +317,13 @@ export class Admission {
 
   #choose(offer: Offer, now: number): Task | undefined {
     for (;;) {
-      const cell = this.#find(offer, now);
+      const cell = this.#search.find(offer, now);
       if (cell === undefined) return undefined;
       const key = cell.shown?.rules?.key;
       // It has closed since it was shown: its cell shows another one, and the search begins anew.
       if (key !== undefined && !this.#keys.open(key, now)) this.#refresh(cell, now);
       else return this.#admit(cell, offer, now);
     }
-  }
-
-  /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */
-  #find(offer: Offer, now: number): Cell | undefined {
-    const walk = this.#walk;
-    const passed: Cell[] = [];
-    const blocked: string[] = [];
-    walk.start(offer);
-    for (let cell = walk.next(); cell !== undefined; cell = walk.next()) {
-      const { demand } = cell;
-      const key = cell.shown?.rules?.key;
-      if (key !== undefined && !this.#keys.open(key, now)) return cell;
-      if (!demand.possible(offer)) continue;
-      if (demand.needs.length === 0) return cell;
-      if (blocked.length > 0 && demand.needs.some(({ name }) => blocked.includes(name))) continue;
-      if (demand.fits(offer.amounts)) {
-        for (const other of passed) if (other.demand.competes(demand)) other.passed++;
-        return cell;
-      }
-      passed.push(cell);
-      if (cell.passed < this.#reserveAfter) continue;
-      if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
-      this.#reserving.add(cell);
-      for (const { name, host } of demand.needs) {
-        if (host !== undefined || cell.reserved === offer) blocked.push(name);
-      }
-    }
-    return undefined;
   }
 
   #admit(cell: Cell, offer: Offer, now: number): Task {
@@ -364,8 +334,8 @@ export class Admission {
     this.#groups.charge(group);
     cell.passed = 0;
     cell.reserved = undefined;
-    if (this.#reserving.size > 0) {
-      this.#reserving.delete(cell);
+    if (this.#search.reserving.size > 0) {
+      this.#search.reserving.delete(cell);
       this.#goOn();
     }
     if (rules !== undefined) {
@@ -413,7 +383,7 @@ export class Admission {
     const shown = cell.shown === task;
     if (shown) this.#hide(cell);
     Lanes.remove(task);
-    if (this.#reserving.size > 0) this.#goOn();
+    if (this.#search.reserving.size > 0) this.#goOn();
     if (key !== undefined && key.lines.length > 0) {
       key.tidy();
       if (this.#keys.open(key, now)) this.#return(key, cell);

@@ -18,7 +18,7 @@ export interface OfferSpec {
 /** A registered taker's side: made by `TaskQueue.enrol`. */
 export class Offer {
   readonly worker: string | undefined;
-  readonly tags: readonly string[];
+  readonly tags: ReadonlySet<string>;
   /** What of its own amounts is free. */
   readonly amounts: Amounts;
   /** The ready tasks of the classes that have its tags. */
@@ -30,7 +30,7 @@ export class Offer {
 
   constructor({ worker, resources }: OfferSpec, tags: readonly string[], view: View, named: View | undefined) {
     this.worker = worker;
-    this.tags = tags;
+    this.tags = new Set(tags);
     this.amounts = new Amounts(resources);
     this.view = view;
     this.named = named;
@@ -73,14 +73,15 @@ export class Demand {
     return this.tags.length === 0 && this.worker === undefined && this.needs.length === 0;
   }
 
-  hasTags(tags: readonly string[]): boolean {
-    return this.tags.every((tag) => tags.includes(tag));
+  /** All its tags are among these. */
+  within(tags: ReadonlySet<string>): boolean {
+    return this.tags.every((tag) => tags.has(tag));
   }
 
   /** This offer could run it, if everything were free. */
   possible(offer: Offer): boolean {
     if (this.worker !== undefined && this.worker !== offer.worker) return false;
-    if (!this.hasTags(offer.tags)) return false;
+    if (!this.within(offer.tags)) return false;
     for (const { name, amount, host } of this.needs) {
       const pool = host ?? offer.amounts.pool(name);
       if (pool === undefined || amount > pool.total) return false;

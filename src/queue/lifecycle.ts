@@ -125,7 +125,7 @@ export class Lifecycle {
   woken(task: Task, now: number): void {
     if (task.rules !== undefined) task.rules.wake = undefined;
     noteChange(task, now, State.delayed, State.ready, 'its time has come');
-    this.#becomeReady(task, now);
+    this.becomeReady(task, now);
   }
 
   /** It has waited for too long, un-started; while it is leased that does not matter, unless it is given back. */
@@ -155,10 +155,10 @@ export class Lifecycle {
       noteChange(task, now, State.blocked, later ? State.delayed : State.ready, RELEASED);
     }
     if (later) this.#delay(task, wakeAt);
-    else this.#becomeReady(task, now);
+    else this.becomeReady(task, now);
   }
 
-  #becomeReady(task: Task, now: number): void {
+  becomeReady(task: Task, now: number): void {
     this.move(task, State.ready);
     task.readyAt = now;
     this.admission.add(task, now);
@@ -202,7 +202,7 @@ export class Lifecycle {
     }
     task.startedAt = NEVER;
     this.bytes += task.bytesIn;
-    this.#becomeReady(task, now);
+    this.becomeReady(task, now);
     const expiry = task.rules?.expiry;
     if (expiry !== undefined && expiry.at <= now) {
       this.timers.remove(expiry);

@@ -371,7 +371,9 @@ export class TaskQueue {
     }
     this.#decide.revived(task);
     const runs = (task.rules?.runs ?? 1) + 1;
-    noteOutcome(task, now, State.blocked, runs);
+    this.#life.comesAfter(task, task.after ?? [], true);
+    const to = task.waiting > 0 ? State.blocked : State.ready;
+    noteOutcome(task, now, to, runs);
     this.records.revive(task);
     this.#life.move(task, State.blocked);
     this.#life.bytes += task.bytesIn;
@@ -381,8 +383,7 @@ export class TaskQueue {
     this.#life.enter(task, task.rules?.asked ?? nothingAsked, 0, now);
     this.#admission.rulesOf(task).runs = runs;
     if (task.run !== undefined) this.#decide.moved(task);
-    this.#life.comesAfter(task, task.after ?? [], true);
-    if (task.waiting === 0) this.#life.waitOver(task, now);
+    if (to === State.ready) this.#life.becomeReady(task, now);
     return true;
   }
 

@@ -25,7 +25,7 @@ export interface Share {
 
 export class View {
   readonly signature: string;
-  readonly tags: readonly string[];
+  readonly tags: ReadonlySet<string>;
   readonly worker: string | undefined;
   readonly shares: Share[] = [];
   /** Offers that look at it. */
@@ -33,13 +33,13 @@ export class View {
 
   constructor(signature: string, tags: readonly string[], worker: string | undefined) {
     this.signature = signature;
-    this.tags = tags;
+    this.tags = new Set(tags);
     this.worker = worker;
   }
 
   sees(demand: Demand): boolean {
     return this.worker === undefined
-      ? demand.worker === undefined && demand.hasTags(this.tags)
+      ? demand.worker === undefined && demand.within(this.tags)
       : demand.worker === this.worker;
   }
 
