@@ -98,8 +98,6 @@ export interface PutOptions {
   runAt?: Date | undefined;
   /** Longest wait (ms) until a worker starts it, counted from when it may run; then it ends `expired`. */
   expires?: number | undefined;
-  /** Longest run (ms) of one attempt; then it fails with `TaskTimeoutError`, and the worker that overruns is ended. */
-  runTimeout?: number | undefined;
   /** How long it waits after a failure before it is tried again. Default: the queue's `backoff`. */
   backoff?: Backoff | undefined;
 }
@@ -130,8 +128,6 @@ export interface TaskQueueOptions {
   rateLimit?: RateLimit | undefined;
   /** How long a failed task waits before it is tried again, where the put does not say. Default: not at all. */
   backoff?: Backoff | undefined;
-  /** ms between the signal that tells a running task to end and the end of its worker. Default 5,000. */
-  cancelGrace?: number | undefined;
   /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
   keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
 }

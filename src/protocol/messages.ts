@@ -221,9 +221,8 @@ export const PutKey = {
   /** ms since 1970 */
   runAt: 13,
   expires: 14,
-  runTimeout: 15,
   /** [base, factor, max, jitter]: see Backoff */
-  backoff: 16,
+  backoff: 15,
 } as const;
 
 /** A failure of the manager in plain form: [code, message, [field, value, …], cause as packed bytes]. */

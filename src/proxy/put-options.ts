@@ -44,10 +44,6 @@ const items: { readonly [K in keyof PutOptions]-?: (value: Given<K>, queue: stri
     throw new TypeError('runAt must be a Date that is one');
   },
   expires: (value) => atLeast(0, value, 'expires'),
-  runTimeout(value) {
-    if (value > 0) return atLeast(0, value, 'runTimeout');
-    throw new RangeError(`runTimeout must be more than 0 ms, not ${String(value)}`);
-  },
   backoff: backoffItem,
 };
 

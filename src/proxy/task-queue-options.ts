@@ -39,7 +39,6 @@ const items: { readonly [K in Exclude<keyof TaskQueueOptions, 'keepRecords' | 'p
     return [count('rateLimit.max', 1)(value.max), time('rateLimit.per')(value.per), value.keyed === true];
   },
   backoff: backoffItem,
-  cancelGrace: (value) => atLeast(0, value, 'cancelGrace'),
 };
 
 /** [name, item] of every option that says something. A policy of one's own is not among them: it cannot cross. */

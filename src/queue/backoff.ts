@@ -1,16 +1,5 @@
 /** How long a failed task waits before it is tried again: capped exponential with full jitter (AWS Architecture Blog, 2015). */
-
-/** Every figure in ms but `factor`. */
-export interface Backoff {
-  /** Before the second attempt, at most. */
-  readonly base: number;
-  /** By which it grows with each failure. Default 2. */
-  readonly factor?: number | undefined;
-  /** It never grows beyond. Default: an hour. */
-  readonly max?: number | undefined;
-  /** 'full' (default): anything from 0 to that; 'none': exactly that. */
-  readonly jitter?: 'full' | 'none' | undefined;
-}
+import type { Backoff } from '../scheduling.ts';
 
 const LONGEST = 3_600_000;
 

@@ -7,7 +7,7 @@ import type { Cell } from './cells.ts';
 import { Lanes } from './lanes.ts';
 import type { Order } from './order.ts';
 import { Bucket } from './rate.ts';
-import type { RateLimit } from './rules.ts';
+import type { RateLimit } from '../scheduling.ts';
 import type { Task } from './task.ts';
 import type { Timer } from './timers.ts';
 

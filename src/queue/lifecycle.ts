@@ -4,7 +4,8 @@
  */
 import { Admission } from './admission.ts';
 import { Amounts } from './amounts.ts';
-import { type Backoff, backoffAfter } from './backoff.ts';
+import type { Backoff } from '../scheduling.ts';
+import { backoffAfter } from './backoff.ts';
 import type { Demand } from './demands.ts';
 import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf } from './history.ts';
 import { Records } from './records.ts';

@@ -1,5 +1,6 @@
 /** Who goes first among the ready tasks of one group: priority, with ageing where there is any; the policy; the puts. */
-import type { Policy, QueueRules } from './rules.ts';
+import type { Policy } from '../scheduling.ts';
+import type { QueueRules } from './rules.ts';
 import type { Task } from './task.ts';
 
 export class Order {
@@ -62,5 +63,9 @@ export class Order {
 
 /** The policy 'critical-path': the heavier first. */
 const heaviest: Policy = {
-  compare: (a, b) => (b.rules?.asked.weight ?? 0) - (a.rules?.asked.weight ?? 0),
+  compare: (a, b) => weightOf(b as Task) - weightOf(a as Task),
 };
+
+function weightOf(task: Task): number {
+  return task.rules?.asked.weight ?? 0;
+}

@@ -2,7 +2,7 @@
  * A token bucket without a clock or a refill, as the generic cell rate algorithm keeps it (ITU-T I.371): the time at
  * which the bucket will be full again. In units of 1/max of a tenth of a ms, so that everything is a whole number.
  */
-import type { RateLimit } from './rules.ts';
+import type { RateLimit } from '../scheduling.ts';
 
 export class Bucket {
   readonly #max: number;

@@ -4,7 +4,7 @@
  *
  * Durations are milliseconds, as users give them; times are tenths of a millisecond, as everywhere in the core.
  */
-import type { Backoff } from './backoff.ts';
+import type { Backoff, Policy, PolicyName, RateLimit } from '../scheduling.ts';
 import type { Amounts } from './amounts.ts';
 import type { Cell } from './cells.ts';
 import type { Key } from './keys.ts';
@@ -34,28 +34,6 @@ export interface TaskRules {
   readonly backoff?: Backoff | undefined;
 }
 
-/** What of a task a policy may look at: nothing that changes while it waits. */
-export interface PolicyTask {
-  readonly key: string;
-  readonly number: number;
-  readonly name: string;
-  readonly priority: number;
-  readonly putAt: number;
-  readonly bytesIn: number;
-  readonly rules: { readonly asked: TaskRules } | undefined;
-}
-
-/**
- * Who goes first among tasks of the same group and priority: `compare` is negative where `a` does. It must be a
- * consistent order and depend on nothing that changes; what it leaves equal goes by the order of the puts. A policy that
- * throws has said nothing about those two: the queue goes on, and `TaskQueue.policyError` has the first error.
- */
-export interface Policy {
-  compare(a: PolicyTask, b: PolicyTask): number;
-}
-
-export type PolicyName = 'fifo' | 'lifo' | 'fair' | 'critical-path';
-
 /** What a queue rules for all of its tasks. */
 export interface QueueRules {
   /** Breaks ties of priority. 'fair' is 'fifo': groups share fairly under every policy. Default 'fifo'. */
@@ -77,14 +55,6 @@ export interface QueueRules {
   readonly reserveAfter?: number | undefined;
   /** For tasks that bring none of their own. */
   readonly backoff?: Backoff | undefined;
-}
-
-export interface RateLimit {
-  readonly max: number;
-  /** ms */
-  readonly per: number;
-  /** A bucket for each key; tasks without a key are then not limited. */
-  readonly keyed?: boolean | undefined;
 }
 
 /** What the core keeps of one task with rules. */

@@ -20,6 +20,10 @@ export interface StartWorkersOptions {
   queue?: string | undefined;
   /** Tasks that each process runs at once. Default 1. */
   concurrency?: number | undefined;
+  /** Tags that the workers have: tasks that ask for others are not for them. */
+  tags?: readonly string[] | undefined;
+  /** Amounts of which the tasks that one process runs hold no more at a time. */
+  resources?: Readonly<Record<string, number>> | undefined;
   /** A process that has started so many tasks ends after them, and another one takes its place. Default: no limit. */
   maxTasksPerWorker?: number | undefined;
   /**

@@ -15,6 +15,9 @@ export interface WorkerOrders {
   readonly tasks: string;
   readonly queue: string;
   readonly concurrency: number;
+  /** What it offers: see TakeOptions. */
+  readonly tags?: readonly string[] | undefined;
+  readonly resources?: Readonly<Record<string, number>> | undefined;
   /** Tasks after which it ends; undefined for any number. */
   readonly maxTasks?: number | undefined;
   /** Bytes of memory above which it ends after what it runs. */

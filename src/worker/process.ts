@@ -6,6 +6,7 @@
  * tasks and above `maxMemory`. A second signal, or GRACE after the first, ends it at once with 128 + the signal's
  * number; what it ran then runs again elsewhere.
  */
+import { once } from 'node:events';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { ManagerGoneError } from '../errors.ts';
@@ -14,7 +15,7 @@ import { connectTo } from '../proxy/connect.ts';
 import { connectionOf } from '../proxy/client.ts';
 import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
-import { taker } from '../proxy/task-queue-proxy.ts';
+import { takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import { attribute } from './attribution.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
@@ -27,7 +28,7 @@ import {
   type WorkerOrders,
   type WorkerReport,
 } from './orders.ts';
-import { work } from './work.ts';
+import { workWith } from './work.ts';
 
 /** How long (ms) what runs may go on after a signal. */
 const GRACE = 10_000;
@@ -39,6 +40,7 @@ compileSooner();
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */
 let exitCode = 0;
+let queueOf: TaskQueueProxy | undefined;
 const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });
 pipe.setEncoding('utf8');
 pipe.on('error', () => {});
@@ -63,7 +65,7 @@ async function run(orders: WorkerOrders): Promise<void> {
     const { address, authKey, name } = orders;
     client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
     // From here on the helper watches over the process, also while it loads its module.
-    client.tasks(orders.queue)[taker].prepare();
+    takerOf(client, orders).prepare();
     tasks = await loadTasks(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
@@ -73,25 +75,27 @@ async function run(orders: WorkerOrders): Promise<void> {
   }
   // What was finished before the process ends by itself is still reported.
   process.on('exit', () => client[connectionOf].link.flush());
-  const { concurrency, name, queue } = orders;
-  const source = client.tasks(queue);
-  const tasksTaken = source[taker];
+  const { concurrency, name } = orders;
+  const source = takerOf(client, orders);
   // What waits here, un-started, need not wait for what runs.
   stop.signal.addEventListener('abort', () => {
-    if (!tasksTaken.connection.closed) tasksTaken.giveBack();
+    if (!source.connection.closed) source.giveBack();
   });
   const endBroken = (): void => {
     exitCode = 1;
     stop.abort();
   };
   attribute();
-  watchErrors({ worker: name, taker: tasksTaken, report, retire: () => retire('error'), endBroken });
+  watchErrors({ worker: name, taker: source, report, retire: () => retire('error'), endBroken });
   endOnSignals();
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
-  if (orders.idle !== undefined) watchIdleness(orders.idle, tasksTaken);
+  if (orders.idle !== undefined) watchIdleness(orders.idle, source);
   report({ ready: true });
   try {
-    await work(source, counted(tasks.handlers, orders.maxTasks), { concurrency, name, signal: stop.signal });
+    const handlers = counted(tasks.handlers, orders.maxTasks);
+    await workWith(source, client, handlers, { concurrency, name, signal: stop.signal });
+    // Its queue has been shut down: there is nothing left to do but to wait for the end of the group.
+    if (!stop.signal.aborted) await once(stop.signal, 'abort');
     await tasks.teardown?.();
   } catch (error) {
     // Without its manager a worker has nothing to do; its group hears of the same by its own connection.
@@ -100,6 +104,11 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(exitCode);
+}
+
+/** The taking side of its queue, by the one proxy that it has of it. */
+function takerOf(client: Client, { queue, tags, resources }: WorkerOrders): TaskTaker {
+  return (queueOf ??= client.tasks(queue))[takerFor]({ tags, resources });
 }
 
 /** Takes no more, and ends after what it runs; another process takes its place. */

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Client, reach } from '../proxy/client.ts';
+import { offerItem } from '../proxy/take-options.ts';
 import { endOnSignals } from './end-on-signals.ts';
 import { boundsOf, checkOptions, type StartWorkersOptions } from './group-options.ts';
 import { WorkerGroup } from './worker-group.ts';
@@ -27,7 +28,9 @@ export async function startWorkers(
   const { address, authKey: key } = await client[reach]();
   const authKey = Buffer.from(key).toString('base64');
   const { idle } = bounds;
-  const orders = { address, authKey, tasks, queue, concurrency, maxTasks, maxMemory, idle };
+  const { tags, resources } = options;
+  offerItem({ tags, resources });
+  const orders = { address, authKey, tasks, queue, concurrency, tags, resources, maxTasks, maxMemory, idle };
   const group = new WorkerGroup(client, { orders, settings: { env, execArgv, logs }, bounds, maxMemory });
   if (handleSignals) group.whenEnded(endOnSignals(group));
   return group.start();

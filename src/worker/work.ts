@@ -1,9 +1,12 @@
 /**
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
-import { ConnectionLostError } from '../errors.ts';
+import { ConnectionLostError, QueueShutdownError } from '../errors.ts';
+import type { Client } from '../proxy/client.ts';
 import type { Leased } from '../proxy/leased-task.ts';
-import { home, taker, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import type { Handlers } from '../proxy/task-context.ts';
+import { home, takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkHandlers } from './handlers.ts';
 import { Runner, runTask } from './run-task.ts';
@@ -12,23 +15,37 @@ import { Runner, runTask } from './run-task.ts';
 export interface WorkOptions {
   /** How many tasks run at once. Default 1. */
   concurrency?: number | undefined;
-  /** How handlers see this worker. Default: host and pid. */
+  /** How handlers see this worker, and tasks that ask for one by name. Default: its pid; to tasks, its client's name. */
   name?: string | undefined;
+  /** Tags that it has: tasks that ask for others are not for it. */
+  tags?: readonly string[] | undefined;
+  /** Amounts of which the tasks that it runs hold no more at a time. */
+  resources?: Readonly<Record<string, number>> | undefined;
   /** Aborting ends the loop after the tasks that run; what has not been started is given back. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts; the outcomes of all that it ran have
- * then been recorded. Rejects when the manager has gone.
+ * Takes tasks from `queue` and runs them with `handlers`, until `signal` aborts, or the queue has been shut down and
+ * nothing is left in it; the outcomes of all that it ran have then been recorded. Rejects when the manager has gone.
  */
 export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: WorkOptions = {}): Promise<void> {
+  const { name, tags, resources } = options;
+  await workWith(queue[takerFor]({ name, tags, resources }), queue[home], checkHandlers(handlers, 'work()'), options);
+}
+
+/** The loop on what a taker gets. */
+export async function workWith(
+  source: TaskTaker,
+  client: Client,
+  handlers: Handlers,
+  options: WorkOptions,
+): Promise<void> {
   const { concurrency = 1, signal, name = `pid ${process.pid}` } = options;
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
-  const runner = new Runner(checkHandlers(handlers, 'work()'), name, queue[home], onRefused);
-  const source = queue[taker];
+  const runner = new Runner(handlers, name, client, onRefused);
   source.prepare();
   // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
   const end = { asked: signal?.aborted === true };
@@ -37,9 +54,7 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
   };
   signal?.addEventListener('abort', ask, { once: true });
   try {
-    await Promise.all(
-      Array.from({ length: concurrency }, () => loop(queue as TaskQueueProxy<unknown>, runner, signal, end)),
-    );
+    await Promise.all(Array.from({ length: concurrency }, () => loop(source, runner, signal, end)));
   } finally {
     signal?.removeEventListener('abort', ask);
     source.giveBack();
@@ -48,12 +63,11 @@ export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: Wo
 }
 
 async function loop(
-  queue: TaskQueueProxy<unknown>,
+  source: TaskTaker,
   runner: Runner,
   signal: AbortSignal | undefined,
   end: { readonly asked: boolean },
 ): Promise<void> {
-  const source = queue[taker];
   const wait = signal === undefined ? undefined : { signal };
   // Where one task follows another in the same turn, its start is the other's end.
   let now: number | undefined;
@@ -64,9 +78,9 @@ async function loop(
     now = undefined;
     if (ready === undefined) {
       try {
-        task = (await queue.getNowait()) ?? (await queue.get(wait));
+        task = (await source.getNowait(source.handle)) ?? (await source.get(source.handle, wait));
       } catch (error) {
-        if (end.asked) return;
+        if (end.asked || error instanceof QueueShutdownError) return;
         const { connection } = source;
         if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
         await connection.returned();

@@ -193,7 +193,6 @@ describe.each(places)('%s', (place) => {
       { ageing: 0 },
       { concurrency: 0 },
       { keyConcurrency: 1.5 },
-      { cancelGrace: -1 },
       { weights: { a: -1 } },
       { rateLimit: { max: 0, per: 1 } },
       { rateLimit: { max: 1, per: 0 } },

@@ -6,6 +6,7 @@ import {
   type LeasedTask,
   Manager,
   QueueShutdownError,
+  startWorkers,
   type TakeOptions,
   TaskExpiredError,
   TimeoutError,
@@ -13,7 +14,7 @@ import {
   type TaskQueueProxy,
   UnknownTaskError,
 } from 'quartermaster';
-import { aClient, fresh, places, sharedRig } from '../kit/tasks-rig.ts';
+import { aClient, aGroup, aRig, fresh, places, sharedRig, working } from '../kit/tasks-rig.ts';
 
 type Queue = TaskQueueProxy<never>;
 
@@ -160,6 +161,19 @@ describe.each(places)('%s', (place) => {
       for (let i = 0; i < 40; i++) await queue.put('x', 'b', { group: 'b' });
       const first = inputs(await takeAll(elsewhere)).slice(0, 30);
       expect(first.filter((group) => group === 'a')).toHaveLength(20);
+    });
+
+    test('policy critical-path: of the jobs of a graph the one with the longest chain behind it first', async () => {
+      const { queue, elsewhere } = await aQueue({ policy: 'critical-path' });
+      const graph = new JobGraph<Record<string, (input: unknown) => unknown>>();
+      graph.add('x', 'short', { id: 'short' });
+      let before = graph.add('x', 'long', { id: 'long' });
+      for (const id of ['b', 'c']) before = graph.add('x', id, { id, after: [before] });
+      graph.add('x', 'middle', { id: 'end', after: [graph.add('x', 'middle', { id: 'middle' })] });
+      const run = queue.runGraph(graph as JobGraph<never>);
+      await queue.dict.size();
+      expect(inputs(await takeAll(elsewhere))).toEqual(['long', 'middle', 'short']);
+      await run.cancel();
     });
 
     test('setPriority: of what waits; not of what has ended', async () => {
@@ -319,7 +333,7 @@ describe.each(places)('%s', (place) => {
       [{ delay: 1, runAt: new Date() }, 'delay and runAt'],
       [{ runAt: new Date(Number.NaN) }, 'runAt must be a Date'],
       [{ expires: -1 }, 'expires must be'],
-      [{ runTimeout: 0 }, 'runTimeout must be'],
+      [{ runTimeout: 1 }, "no option 'runTimeout'"],
       [{ backoff: { base: 1, factr: 2 } }, "backoff has no option 'factr'"],
       [{ tag: ['x'] }, "no option 'tag'"],
     ] as const) {
@@ -331,6 +345,28 @@ describe.each(places)('%s', (place) => {
     });
     expect(await queue.dict.size()).toBe(0);
   });
+});
+
+test('work() and startWorkers() offer tags and amounts; once the queue is shut down and empty, loops end', async () => {
+  const rig = await aRig('socket');
+  const name = fresh('queue');
+  const queue = rig.client.tasks(name);
+  const tagged = working(await aClient(rig), name, { echo: (input) => input }, { tags: ['a'], resources: { gpu: 1 } });
+  const group = await aGroup(rig.client, { queue: name, count: 1, tags: ['b'], resources: { gpu: 2 } });
+  const pids = [
+    queue.run('echo', 'here', { tags: ['a'], resources: { gpu: 1 } }),
+    queue.run('pid', undefined, { tags: ['b'], resources: { gpu: 2 } }),
+    queue.run('pid', undefined, { worker: 'worker-1' }),
+  ];
+  const pid = group.workers()[0]?.pid;
+  expect(await Promise.all(pids)).toEqual(['here', pid, pid]);
+  group.on('workerLost', () => expect.unreachable('it has nothing to do, which is no end'));
+  await queue.drain();
+  await tagged.ended;
+  await tagged.stop();
+  expect(group.workers().map((worker) => worker.pid)).toEqual([pid]);
+  await group.drain();
+  await expect(startWorkers(rig.client, 'tasks.js', { tags: [''] })).rejects.toThrow('a tag must be');
 });
 
 test('a policy of one’s own, in the manager’s own process', async () => {

@@ -32,7 +32,7 @@ await q.put('inc', { i: 'x' });
 // @ts-expect-error unknown task
 await q.put('nope', 1);
 await q.put('inc', { i: 1 }, { tags: ['gpu'], resources: { memory: 8e9 }, key: 'k', group: 'g', worker: 'w' });
-await q.put('inc', { i: 1 }, { delay: 5, expires: 10, runTimeout: 60_000, backoff: { base: 100, jitter: 'none' } });
+await q.put('inc', { i: 1 }, { delay: 5, expires: 10, backoff: { base: 100, jitter: 'none' } });
 // @ts-expect-error a Date
 await q.put('inc', { i: 1 }, { runAt: 17 });
 // @ts-expect-error the base is missing

@@ -95,9 +95,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
     const id = reader.string();
     const jobs = readGraphJobs(session.adopt(reader.item()));
-    const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
+    const weigh = this.#options.policy === 'critical-path';
+    const specOf = (job: GraphJob, after: readonly string[], weight: number): TaskSpec => {
       const { input, bytesIn } = payloadFrom(job.input);
-      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after });
+      const rules = weigh ? { ...job.options.rules, weight } : job.options.rules;
+      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after, rules });
       if (input instanceof Packed) this.keep(input);
       return spec;
     };

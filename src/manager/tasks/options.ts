@@ -7,7 +7,7 @@ import { taskQueueItems } from '../../proxy/task-queue-options.ts';
 import type { Backoff, Policy, PolicyName, RateLimit } from '../../scheduling.ts';
 import type { TaskQueueOptions } from '../../tasks.ts';
 import { checkOptions } from '../arguments.ts';
-import { amountsOf, backoffOf, durationOf, limitOf, rateLimitOf, timeOf } from './rules.ts';
+import { amountsOf, backoffOf, durationOf, limitOf, rateLimitOf } from './rules.ts';
 
 /** Every option, as it holds. Times in ms. */
 export interface TaskDefaults {
@@ -25,7 +25,6 @@ export interface TaskDefaults {
   readonly keyConcurrency: number;
   readonly rateLimit: RateLimit | undefined;
   readonly backoff: Backoff | undefined;
-  readonly cancelGrace: number;
 }
 
 /** How each is read, where it crosses. */
@@ -47,7 +46,6 @@ const readers: { readonly [K in keyof TaskDefaults]: (item: Item) => TaskDefault
   keyConcurrency: (item) => limitOf(item, 'keyConcurrency', 1),
   rateLimit: rateLimitOf,
   backoff: backoffOf,
-  cancelGrace: (item) => timeOf(item, 'cancelGrace'),
 };
 
 const names = Object.keys(readers) as (keyof TaskDefaults)[];
@@ -67,7 +65,6 @@ const builtIn: TaskDefaults = {
   keyConcurrency: Infinity,
   rateLimit: undefined,
   backoff: undefined,
-  cancelGrace: 5_000,
 };
 
 /** What holds for every queue of a manager that says nothing else. */

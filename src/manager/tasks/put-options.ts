@@ -6,7 +6,7 @@ import { automaticNumber } from '../../queue/task.ts';
 import type { Backoff } from '../../scheduling.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
-import { amountsOf, backoffOf, durationOf, tagsOf, timeOf, wordOf } from './rules.ts';
+import { amountsOf, backoffOf, tagsOf, timeOf, wordOf } from './rules.ts';
 
 /** Who may run it, and when: what the queue's core rules by. Times in ms. */
 export interface PutRules {
@@ -17,8 +17,9 @@ export interface PutRules {
   readonly worker?: string;
   readonly delay?: number;
   readonly expires?: number;
-  readonly runTimeout?: number;
   readonly backoff?: Backoff;
+  /** For the policy 'critical-path': the heavier first. */
+  readonly weight?: number;
 }
 
 /** Options of a put. */
@@ -116,9 +117,6 @@ function readRule(rules: Writable<PutRules>, key: Item, value: Item): boolean {
       return true;
     case PutKey.expires:
       rules.expires = timeOf(value, 'expires');
-      return true;
-    case PutKey.runTimeout:
-      rules.runTimeout = durationOf(value, 'runTimeout');
       return true;
     case PutKey.backoff:
       rules.backoff = backoffOf(value);

@@ -38,8 +38,8 @@ class Run {
   }
 }
 
-/** A job as a task to put, but for what it comes after. */
-export type SpecOf = (job: GraphJob, after: readonly string[]) => TaskSpec;
+/** A job as a task to put. `weight`: how many jobs the longest chain has that begins with it. */
+export type SpecOf = (job: GraphJob, after: readonly string[], weight: number) => TaskSpec;
 
 export class Runs {
   readonly #manager: ManagerCore;
@@ -68,10 +68,11 @@ export class Runs {
     const run = new Run(id);
     this.#runs.set(id, run);
     run.open = jobs.length;
+    const weights = weightsOf(jobs, order);
     for (const index of order) {
       const job = jobs[index] as GraphJob;
       const after = [...job.after.map((before) => `${id}/${before}`), ...job.outside];
-      const spec = specOf(job, after);
+      const spec = specOf(job, after, weights[index] as number);
       run.tasks.push(this.#queue.put({ ...spec, id: `${id}/${job.id}` }, now, undefined, 0, run));
     }
     const closed = (): void => {
@@ -176,4 +177,18 @@ function checkedOrder(jobs: readonly GraphJob[]): number[] {
   if (order !== undefined) return order;
   const path = (cycles(graph)[0] ?? []).map((at) => (jobs[at] as GraphJob).id);
   throw new CycleError(`the graph waits for itself: ${path.join(' → ')}`, path);
+}
+
+/** Of each job, the length of the longest chain that begins with it; `order` is a topological one. */
+function weightsOf(jobs: readonly GraphJob[], order: readonly number[]): Int32Array {
+  const places = new Map(jobs.map(({ id }, at) => [id, at]));
+  const weights = new Int32Array(jobs.length).fill(1);
+  for (let at = order.length - 1; at >= 0; at--) {
+    const index = order[at] as number;
+    for (const before of (jobs[index] as GraphJob).after) {
+      const place = places.get(before) as number;
+      weights[place] = Math.max(weights[place] as number, 1 + (weights[index] as number));
+    }
+  }
+  return weights;
 }

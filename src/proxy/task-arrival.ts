@@ -1,0 +1,52 @@
+/** How tasks come: what TASK frames hold, and the calls that ask for one. */
+import { TaskFlags } from '../protocol/messages.ts';
+import { getU48, type Item, type Reader } from '../protocol/wire.ts';
+import { Leased, type Outputs } from './leased-task.ts';
+import { Pending } from './pending.ts';
+import type { TaskTaker } from './task-taker.ts';
+
+/** A call that asks for a task. */
+export class PendingTake extends Pending {
+  readonly #taken: (count: number) => void;
+  readonly #failed: (error: unknown) => void;
+
+  constructor(taken: (count: number) => void, failed: (error: unknown) => void) {
+    super();
+    this.#taken = taken;
+    this.#failed = failed;
+  }
+
+  override taken(count: number): boolean {
+    this.#taken(count);
+    return true;
+  }
+
+  override failed(error: Error): void {
+    this.#failed(error);
+  }
+}
+
+/** The next entry of a TASK frame. */
+export function readTask(taker: TaskTaker, reader: Reader): Leased {
+  const end = reader.entry();
+  const at = reader.claim(17);
+  const { data } = reader;
+  const lease = getU48(data, at);
+  const number = getU48(data, at + 6);
+  const flags = data.getUint8(at + 12);
+  const name = taker.connection.names[data.getUint16(at + 13, true)] ?? '';
+  const attempt = data.getUint16(at + 15, true);
+  const id = flags & TaskFlags.id ? reader.string() : undefined;
+  const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  const once = (flags & TaskFlags.once) !== 0;
+  const from = reader.position;
+  reader.skipTo(end);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, once);
+}
+
+function outputsFrom(item: Item): Outputs {
+  const outputs = new Map<string, Item>();
+  if (Array.isArray(item))
+    for (let i = 0; i + 1 < item.length; i += 2) outputs.set(String(item[i]), item[i + 1] as Item);
+  return outputs;
+}
