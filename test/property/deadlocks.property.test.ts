@@ -117,7 +117,7 @@ class Schedule {
   #lockable(): Lockable {
     const kind = this.#random.pick(['lock', 'rwlock', 'semaphore'] as const);
     const permits = 1 + this.#random.below(3);
-    const options = kind === 'semaphore' ? ['permits', permits] : [];
+    const options = new Map(kind === 'semaphore' ? [['permits', permits]] : []);
     const object = this.#manager.open(kind, undefined, options) as Grantor;
     return { object, capacity: kind === 'lock' ? 1 : kind === 'semaphore' ? permits : 2 ** 32, queue: [] };
   }
@@ -245,7 +245,7 @@ class Schedule {
 
 test(`L8 ${SCHEDULES} random schedules: every deadlock is told, and nothing else`, { timeout: 1_800_000 }, () => {
   const random = new Random('deadlocks');
-  const manager = new ManagerCore({ newMutex, maxObjects: 1000, tasks: {} as never, pendingBytes: 1e9 });
+  const manager = new ManagerCore({ newMutex, maxObjects: 1000, tasks: {} as never, resources: {}, pendingBytes: 1e9 });
   let rejected = 0;
   for (let n = 0; n < SCHEDULES; n++) {
     const schedule = new Schedule(random, manager);

@@ -170,7 +170,7 @@ describe.each(places)('%s', (place) => {
       let before = graph.add('x', 'long', { id: 'long' });
       for (const id of ['b', 'c']) before = graph.add('x', id, { id, after: [before] });
       graph.add('x', 'middle', { id: 'end', after: [graph.add('x', 'middle', { id: 'middle' })] });
-      const run = queue.runGraph(graph as JobGraph<never>);
+      const run = queue.runGraph(graph);
       await queue.dict.size();
       expect(inputs(await takeAll(elsewhere))).toEqual(['long', 'middle', 'short']);
       await run.cancel();
@@ -280,7 +280,7 @@ describe.each(places)('%s', (place) => {
       await expect(queue.put('x', 4)).rejects.toThrow(QueueShutdownError);
       await expect(queue.run('x', 4)).rejects.toThrow(QueueShutdownError);
       const graph = new JobGraph<never>();
-      graph.add('x' as never, 1 as never);
+      graph.add('x' as never, 1);
       await expect(queue.runGraph(graph).result()).rejects.toThrow(QueueShutdownError);
       await expect(queue.retry({ state: 'succeeded' })).rejects.toThrow(QueueShutdownError);
       expect(await queue.dict.counts()).toMatchObject({ succeeded: 1, ready: 0, leased: 0 });

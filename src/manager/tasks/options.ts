@@ -91,7 +91,7 @@ export function checkSameOptions(title: string, are: TaskDefaults, asked: TaskDe
 }
 
 function text(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return typeof value === 'number' || typeof value === 'string' ? String(value) : (JSON.stringify(value) ?? 'none');
 }
 
 /** What of the options the queue's core keeps to. */
