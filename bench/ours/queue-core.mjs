@@ -23,7 +23,14 @@ const tags = Array.from({ length: 1000 }, (_, i) => `t${i}`);
 /** Shared by all tasks alike, as a client's options are. */
 const classes = tags.map((tag) => ({ tags: [tag] }));
 
-/** What the `i`-th task of a kind asks for, and what its queue rules. */
+/**
+ * What the `i`-th task of a kind asks for, and what its queue rules.
+ * @type {Record<string, {
+ *   of: (i: number) => import('../../dist/queue/rules.js').TaskRules | undefined,
+ *   priority?: (i: number) => number,
+ *   rules?: import('../../dist/queue/rules.js').QueueRules,
+ * }>}
+ */
 const kinds = {
   plain: { of: () => undefined },
   '1,000 classes': { of: (i) => classes[i % 1000] },
@@ -35,8 +42,12 @@ const kinds = {
 
 let leases = 0;
 
-/** ns a task: [put, take and complete]. */
-function round({ of, priority = () => 0, rules }, pending) {
+/**
+ * ns a task: [put, take and complete].
+ * @param {(typeof kinds)[string]} kind
+ * @param {number} pending
+ */
+function round({ of, priority, rules }, pending) {
   const keepRecords = { count: 1000, age: 1e9 };
   const limits = { maxSize: Infinity, maxBytes: Infinity, keepRecords, rules };
   const queue = new TaskQueue(limits, () => ++leases, decisions, { random: Math.random });
@@ -47,13 +58,15 @@ function round({ of, priority = () => 0, rules }, pending) {
   for (let again = 0; again < repeat; again++) {
     let start = performance.now();
     for (let i = 0; i < pending; i++) {
-      const spec = { name: 'x', priority: priority(i), input: 'i', bytesIn: 1, retries: 0, poisonAfter: 3 };
+      const spec = { name: 'x', priority: priority?.(i) ?? 0, input: 'i', bytesIn: 1, retries: 0, poisonAfter: 3 };
       queue.put({ id: undefined, after: undefined, rules: of(i), ...spec }, i);
     }
     putting += performance.now() - start;
     start = performance.now();
     for (let i = 0; i < pending; i++) {
-      const { lease, number } = queue.take(holder, undefined, i);
+      const task = queue.take(holder, undefined, i);
+      if (task === undefined) throw new Error('nothing could be taken');
+      const { lease, number } = task;
       queue.complete({ holder, lease, number, ranFor: -1 }, 'o', 1, i);
     }
     taking += performance.now() - start;
@@ -62,6 +75,7 @@ function round({ of, priority = () => 0, rules }, pending) {
   return [putting, taking].map((ms) => (ms * 1e6) / (pending * repeat));
 }
 
+/** @param {number[]} list */
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 for (const [name, kind] of Object.entries(kinds)) {
   const few = [];
