@@ -25,13 +25,12 @@ const classes = tags.map((tag) => ({ tags: [tag] }));
 
 /**
  * What the `i`-th task of a kind asks for, and what its queue rules.
- * @typedef {object} Kind
- * @property {(i: number) => import('../../dist/queue/rules.js').TaskRules | undefined} of
- * @property {(i: number) => number} [priority]
- * @property {import('../../dist/queue/rules.js').QueueRules} [rules]
+ * @type {Record<string, {
+ *   of: (i: number) => import('../../dist/queue/rules.js').TaskRules | undefined,
+ *   priority?: (i: number) => number,
+ *   rules?: import('../../dist/queue/rules.js').QueueRules,
+ * }>}
  */
-
-/** @type {Readonly<Record<string, Kind>>} */
 const kinds = {
   plain: { of: () => undefined },
   '1,000 classes': { of: (i) => classes[i % 1000] },
@@ -45,7 +44,7 @@ let leases = 0;
 
 /**
  * ns a task: [put, take and complete].
- * @param {Kind} kind
+ * @param {(typeof kinds)[string]} kind
  * @param {number} pending
  */
 function round({ of, priority, rules }, pending) {
@@ -66,8 +65,9 @@ function round({ of, priority, rules }, pending) {
     start = performance.now();
     for (let i = 0; i < pending; i++) {
       const task = queue.take(holder, undefined, i);
-      if (task === undefined) throw new Error('no task is ready');
-      queue.complete({ holder, lease: task.lease, number: task.number, ranFor: -1 }, 'o', 1, i);
+      if (task === undefined) throw new Error('nothing could be taken');
+      const { lease, number } = task;
+      queue.complete({ holder, lease, number, ranFor: -1 }, 'o', 1, i);
     }
     taking += performance.now() - start;
   }
@@ -85,10 +85,8 @@ for (const [name, kind] of Object.entries(kinds)) {
     few.push(round(kind, FEW));
     many.push(round(kind, MANY));
   }
-  const [put, take] = [0, 1].map((at) =>
-    [few, many].map((list) => Math.round(median(list.map((one) => one[at] ?? 0)) ?? 0)),
-  );
+  const [put, take] = [0, 1].map((at) => [few, many].map((list) => Math.round(median(list.map((one) => one[at])))));
   console.log(
-    `${name}: put ${put.join(' → ')}, take and complete ${take.join(' → ')} (${((take[1] ?? 0) / (take[0] ?? 1)).toFixed(2)} ×)`,
+    `${name}: put ${put.join(' → ')}, take and complete ${take.join(' → ')} (${(take[1] / take[0]).toFixed(2)} ×)`,
   );
 }

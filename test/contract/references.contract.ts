@@ -631,10 +631,18 @@ export function referencesContract(setting: Setting): void {
       const name = freshName('list');
       const session = await doomed.run(async ({ client }, name) => {
         const list = client.list(name);
-        for (let i = 0; i < 100; i++) await client.dict<string, unknown>().set('k', client.counter());
-        const [a, b] = [client.value<unknown>(), client.value<unknown>()];
+        // Kept: proxies that are collected as garbage would give their objects up before the process is killed.
+        const kept: unknown[] = [];
+        Reflect.set(globalThis, 'kept', kept);
+        for (let i = 0; i < 100; i++) {
+          const [dict, counter] = [client.dict<string, unknown>(), client.counter()];
+          kept.push(dict, counter);
+          await dict.set('k', counter);
+        }
+        const [a, b, last] = [client.value<unknown>(), client.value<unknown>(), client.dict()];
+        kept.push(a, b, last);
         await Promise.all([a.set(b), b.set(a)]);
-        await list.push(client.dict());
+        await list.push(last);
         return client.session;
       }, name);
       const of = (await client.inspect.objects({ unnamed: true })).filter(({ sessions }) =>

@@ -8,6 +8,7 @@ import type { BrokenPoolError, WorkerGroup, WorkerLog } from 'quartermaster';
 import { methods } from '#qm/protocol/messages.js';
 import { connectionOf } from '#qm/proxy/client.js';
 import { aFolder, aGroup, fresh, gone, sharedRig } from '../kit/tasks-rig.ts';
+import { until } from '../kit/until.ts';
 
 const rig = sharedRig('process');
 const greedy = new URL('../fixtures/greedy.mjs', import.meta.url);
@@ -123,20 +124,25 @@ describe('logs', () => {
     const lines: WorkerLog[] = [];
     const logs = (line: WorkerLog): void => void lines.push(line);
     const group = await aGroup(client, { queue: name, count: 2, logs }, greedy);
-    // What reading takes once and for all.
-    await queue.run('flood', { megabytes: 16 });
+    /** Tasks go on meanwhile. Gives the most memory that was seen. */
+    const flood = async (megabytes: number): Promise<number> => {
+      let flooding = true;
+      const ended = queue.run('flood', { megabytes }).then(() => (flooding = false));
+      let most = 0;
+      for (let i = 0; flooding; i++) {
+        expect(await queue.run('echo', i)).toBe(i);
+        most = Math.max(most, process.memoryUsage.rss());
+      }
+      await ended;
+      return most;
+    };
+    // What reading and putting take once and for all: the heap of this process grows to the size that they need.
+    const before = await flood(16);
+    const told = (): number => lines.reduce((sum, line) => sum + (line.dropped ?? 1), 0);
+    await until(async () => (await queue.dict.size()) > 0 && told() >= 16 * 1024);
     lines.length = 0;
-    const before = process.memoryUsage.rss();
     const megabytes = Number(process.env['QM_FLOOD_MB'] ?? 64);
-    const flood = queue.run('flood', { megabytes });
-    let flooding = true;
-    const ended = flood.then(() => (flooding = false));
-    let most = 0;
-    for (let i = 0; flooding; i++) {
-      expect(await queue.run('echo', i)).toBe(i);
-      most = Math.max(most, process.memoryUsage.rss());
-    }
-    await ended;
+    const most = await flood(megabytes);
     await group.drain();
     const shown = lines.filter(({ dropped }) => dropped === undefined);
     const dropped = lines.reduce((sum, line) => sum + (line.dropped ?? 0), 0);
