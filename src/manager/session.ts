@@ -10,6 +10,7 @@ import { WireError, writeError } from '../protocol/errors.ts';
 import { ToClient, ToManager } from '../protocol/messages.ts';
 import { orderToClient } from '../protocol/order.ts';
 import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
+import type { OfferSpec } from '../queue/demands.ts';
 import type { Link } from '../transport/link.ts';
 import type { Side } from '../transport/long-frames.ts';
 import { optionMap } from './arguments.ts';
@@ -23,7 +24,6 @@ import { Loans } from './loans.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
-import type { OfferSpec } from '../queue/demands.ts';
 import { offerOf, type Taker } from './tasks/taker.ts';
 import { Tasks } from './tasks/tasks.ts';
 

@@ -3,13 +3,14 @@ import { type BrandedJobRef, isJobRef, jobRef, type JobRefTarget } from '../job-
 import type { PutOptions } from '../tasks.ts';
 
 /** How a job runs: a task's options, and whether its output is kept. */
-export interface JobOptions extends PutOptions {
+export interface JobOptions extends Pick<PutOptions, 'id' | 'after' | JobSetting> {
   /** Its output is part of the run's result, also where other jobs consume it. Default false. */
   keep?: boolean | undefined;
 }
 
 /** What of a put's options goes with the job to the queue; ids and dependencies go their own way. */
-export type JobSettings = Pick<PutOptions, 'priority' | 'retries' | 'atMostOnce'>;
+export type JobSettings = Pick<PutOptions, JobSetting>;
+type JobSetting = 'priority' | 'retries' | 'atMostOnce';
 
 export class Job {
   readonly id: string;

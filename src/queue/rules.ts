@@ -29,8 +29,6 @@ export interface TaskRules {
   readonly delay?: number | undefined;
   /** ms that it may wait, after its delay, until it is first leased and started; then it has expired. */
   readonly expires?: number | undefined;
-  /** ms that one execution may last. Kept here for whoever acts on it; the core does not. */
-  readonly runTimeout?: number | undefined;
   readonly backoff?: Backoff | undefined;
 }
 

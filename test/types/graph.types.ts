@@ -11,6 +11,8 @@ const g = new JobGraph<H>();
 
 const now: JobRef<number> = g.add('now');
 g.add('now', undefined, { after: [now] });
+// @ts-expect-error not offered for jobs yet
+g.add('now', undefined, { tags: ['gpu'] });
 g.add('maybe');
 g.add('maybe', 3);
 // @ts-expect-error input missing

@@ -1,7 +1,6 @@
 /**
- * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core
- * what happened, and has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to
- * whoever takes.
+ * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core what happened, and
+ * has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to whoever takes.
  */
 import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
 import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';

@@ -2,25 +2,11 @@
 import { ProtocolError } from '../../errors.ts';
 import { PutKey } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
+import type { TaskRules } from '../../queue/rules.ts';
 import { automaticNumber } from '../../queue/task.ts';
-import type { Backoff } from '../../scheduling.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 import { amountsOf, backoffOf, tagsOf, timeOf, wordOf } from './rules.ts';
-
-/** Who may run it, and when: what the queue's core rules by. Times in ms. */
-export interface PutRules {
-  readonly tags?: readonly string[];
-  readonly resources?: Readonly<Record<string, number>>;
-  readonly key?: string;
-  readonly group?: string;
-  readonly worker?: string;
-  readonly delay?: number;
-  readonly expires?: number;
-  readonly backoff?: Backoff;
-  /** For the policy 'critical-path': the heavier first. */
-  readonly weight?: number;
-}
 
 /** Options of a put. */
 export interface PutOptionItems {
@@ -29,7 +15,7 @@ export interface PutOptionItems {
   readonly after?: readonly string[] | undefined;
   readonly retries?: number | undefined;
   readonly atMostOnce?: boolean | undefined;
-  readonly rules?: PutRules | undefined;
+  readonly rules?: TaskRules | undefined;
 }
 
 export interface PutSpec {
@@ -63,7 +49,7 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 export function putOptions(item: Item): PutOptionItems {
   const list = listOf(item, 'options');
   const options: Writable<PutOptionItems> = {};
-  const rules: Writable<PutRules> = {};
+  const rules: Writable<TaskRules> = {};
   for (let i = 0; i + 1 < list.length; i += 2) {
     const value = list[i + 1];
     switch (list[i]) {
@@ -92,7 +78,7 @@ export function putOptions(item: Item): PutOptionItems {
 }
 
 /** False where there is no such rule. */
-function readRule(rules: Writable<PutRules>, key: Item, value: Item): boolean {
+function readRule(rules: Writable<TaskRules>, key: Item, value: Item): boolean {
   switch (key) {
     case PutKey.tags:
       rules.tags = tagsOf(value);

@@ -86,8 +86,7 @@ export class Takers {
       taker.taken(call, 1);
       this.feed(taker);
     } else if (this.#queue.shut && this.#queue.unfinished === 0) {
-      const why = `${this.#board.title} has been shut down, and nothing is left in it`;
-      taker.session.failed(call, new QueueShutdownError(why));
+      taker.session.failed(call, this.#over());
     } else if (nowait) {
       taker.taken(call, 0);
       this.feed(taker);
@@ -207,8 +206,11 @@ export class Takers {
 
   /** No task will ever come again. */
   shutDown(): void {
-    const why = `${this.#board.title} has been shut down, and nothing is left in it`;
-    this.dropped(new QueueShutdownError(why));
+    this.dropped(this.#over());
+  }
+
+  #over(): Error {
+    return new QueueShutdownError(`${this.#board.title} has been shut down, and nothing is left in it`);
   }
 
   /** Somebody has put what none of those who take could ever run: all that know the queue hear of it. */
