@@ -166,6 +166,8 @@ export interface TaskRecord {
   readonly bytesIn: number;
   readonly bytesOut?: number;
   readonly after: readonly string[];
+  /** The task whose handler put it, by `context.put()`. */
+  readonly parent?: string;
   readonly error?: { readonly code: string; readonly message: string };
   readonly history: readonly {
     readonly at: number;

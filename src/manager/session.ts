@@ -130,6 +130,9 @@ export class Session {
       case ToManager.STARTED:
       case ToManager.PROGRESS:
       case ToManager.WINDOW:
+      case ToManager.LEND:
+      case ToManager.RECLAIM:
+      case ToManager.LOOP:
         return readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();

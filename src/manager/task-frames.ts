@@ -75,11 +75,17 @@ export function readTaskCall(session: Session, kind: number, reader: Reader): vo
 /** Frames of a taker that are not answered. */
 export function readTaskNote(session: Session, kind: number, reader: Reader): void {
   const handle = reader.u32();
-  const taker = session.takers.get(handle);
   const object = session.handles.get(handle)?.object;
+  if (kind === ToManager.LOOP) {
+    if (object instanceof Tasks) object.takers.loops(session, handle, reader.u8() === 1);
+    return;
+  }
+  const taker = session.takers.get(handle);
   if (taker === undefined || !(object instanceof Tasks)) return;
   if (kind === ToManager.STARTED) taker.started = Math.max(taker.started, reader.u48());
   else if (kind === ToManager.PROGRESS) readProgress(session, object, taker, reader);
+  else if (kind === ToManager.LEND) object.takers.lend(taker, reader.u48());
+  else if (kind === ToManager.RECLAIM) object.takers.reclaim(taker, reader.u48());
   else object.takers.resize(taker, reader.u16());
 }
 

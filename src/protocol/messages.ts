@@ -90,6 +90,12 @@ export const ToManager = {
   GIVE_BACK: 30,
   /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
   GRAPH: 31,
+  /** u32 handle, u48 lease: its handler waits for other tasks; others may have its slot and amounts meanwhile */
+  LEND: 32,
+  /** u32 handle, u48 lease: it goes on, with slot and amounts */
+  RECLAIM: 33,
+  /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 0 = no more */
+  LOOP: 34,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 50,
@@ -223,6 +229,11 @@ export const PutKey = {
   expires: 14,
   /** [base, factor, max, jitter]: see Backoff */
   backoff: 15,
+  /**
+   * [lease, place]: the attempt that puts it, of the same session. With a place, counted from 1 over the puts of an
+   * attempt, the id follows from that (childId), and another attempt that puts its like gets this task.
+   */
+  parent: 40,
 } as const;
 
 /** A failure of the manager in plain form: [code, message, [field, value, …], cause as packed bytes]. */
@@ -294,6 +305,7 @@ export const methods = {
     'resume',
     'join',
     'shutdown',
+    'broadcast',
   ],
   rwlock: ['read', 'write', 'release', 'snapshot'],
   semaphore: ['acquire', 'tryAcquire', 'release', 'available', 'give', 'snapshot'],

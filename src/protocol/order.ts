@@ -88,6 +88,9 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.PROGRESS:
     case ToManager.STARTED:
     case ToManager.GRAPH:
+    case ToManager.LEND:
+    case ToManager.RECLAIM:
+    case ToManager.LOOP:
       return tasks;
     default:
       return strict;

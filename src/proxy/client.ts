@@ -4,7 +4,8 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import { encode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
-import type { HandlersOf, TaskQueueOptions } from '../tasks.ts';
+import type { HandlersOf, PutOptions, TaskQueueOptions } from '../tasks.ts';
+import type { WaitOptions } from '../waiting.ts';
 import { taskQueueItems } from './task-queue-options.ts';
 import { attemptClient } from './attempt-client.ts';
 import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
@@ -26,7 +27,8 @@ import { RLockProxy } from './rlock-proxy.ts';
 import { RwLockProxy } from './rw-lock-proxy.ts';
 import { type SemaphoreOptions, SemaphoreProxy } from './semaphore-proxy.ts';
 import { SetProxy } from './set-proxy.ts';
-import { type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
+import type { RunningAttempt } from './running-attempt.ts';
+import { child, type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handler, Handlers } from './task-context.ts';
 import { Handle } from './task-handle.ts';
@@ -37,6 +39,7 @@ import { ValueProxy } from './value-proxy.ts';
 export const connectionOf = Symbol('connection');
 export const reach = Symbol('reach');
 export const during = Symbol('during');
+export const putChild = Symbol('put child');
 
 type Shape<M> = { readonly [K in keyof M]: Handler } | { readonly default: { readonly [K: string]: Handler } };
 
@@ -85,6 +88,8 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   readonly #helperSource: HelperSource;
   /** By queue: for handles that came inside values. */
   readonly #calls = new Map<string, TaskCalls>();
+  /** Likewise: for children of tasks. */
+  readonly #queues = new Map<string, TaskQueueProxy>();
   #helper: Helper | undefined;
 
   constructor(setup: ClientSetup) {
@@ -209,11 +214,15 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     name = 'default',
     options?: TaskQueueOptions,
   ): TaskQueueProxy<HandlersOf<M>> {
+    return this.#tasks(name, options) as TaskQueueProxy<HandlersOf<M>>;
+  }
+
+  #tasks(name: string, options: TaskQueueOptions | undefined, attempt?: Attempt): TaskQueueProxy<never> {
     if (typeof options?.policy === 'object') {
       throw new TypeError('a policy of your own runs in the manager: give it to new Manager({ queue: { policy } })');
     }
     const items = taskQueueItems(options ?? {}).flat();
-    return new TaskQueueProxy<HandlersOf<M>>(this.#open('tasks', name, {}, items), this.#helperSource);
+    return new TaskQueueProxy({ ...this.#open('tasks', name, {}, items), attempt }, this.#helperSource);
   }
 
   /** An object of a type that was registered with the manager. `args` go to its factory. */
@@ -250,7 +259,30 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
 
   /** The same client for one attempt: grants that are taken through it end with it. */
   [during](attempt: Attempt): Client {
-    return attemptClient(this, attempt, (typeId, name, options) => ({ ...this.#open(typeId, name, options), attempt }));
+    const tasks = (name = 'default', options?: TaskQueueOptions): TaskQueueProxy<never> =>
+      this.#tasks(name, options, attempt);
+    return attemptClient(
+      this,
+      attempt,
+      (typeId, name, options) => ({ ...this.#open(typeId, name, options), attempt }),
+      tasks,
+    );
+  }
+
+  /** For a task's context: puts a child, into the queue that the task is from. */
+  [putChild](
+    attempt: RunningAttempt,
+    name: string,
+    input: unknown,
+    options: PutOptions & WaitOptions,
+  ): Promise<Handle> {
+    const { queue } = attempt;
+    let proxy = this.#queues.get(queue);
+    if (proxy === undefined) {
+      proxy = this.tasks(queue);
+      this.#queues.set(queue, proxy);
+    }
+    return proxy[child](attempt, name, input, options);
   }
 
   #open(typeId: string, name: string | undefined, options: object = {}, items: Item[] = []): ObjectHandle {

@@ -73,7 +73,7 @@ export class GraphRun implements AsyncDisposable {
     options?.signal?.throwIfAborted();
     const ended = (this.#ended ??= this.#end());
     ended.catch(() => {});
-    return within(ended, options, `run '${this.id}'`);
+    return this.#calls.lending(() => within(ended, options, `run '${this.id}'`));
   }
 
   /** The output of one job, as soon as it has it. */
@@ -81,7 +81,7 @@ export class GraphRun implements AsyncDisposable {
     const id = typeof job === 'string' ? job : isJobRef(job) ? job[jobRef].id : job.id;
     if (!this.#ids.has(id)) throw new UnknownJobError(`run '${this.id}' has no job '${id}'`, [id]);
     await this.#submitted;
-    return this.#outputOf(id, options) as Promise<Out>;
+    return this.#calls.lending(() => this.#outputOf(id, options)) as Promise<Out>;
   }
 
   /** Every job's state as it is now, then every change, until the run has ended. */

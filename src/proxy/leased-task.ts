@@ -6,7 +6,6 @@ import { describe, encodeShortened, encodeThrown } from '../protocol/thrown.ts';
 import { type Item, Packed, Reader, setU48, type Writer } from '../protocol/wire.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { tokenOf } from './lock-guard.ts';
-import type { Attempt } from './object-proxy.ts';
 import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
 
@@ -20,7 +19,7 @@ export type Outputs = ReadonlyMap<string, Item>;
 const reader = new Reader(Buffer.alloc(0));
 
 /** One task leased to this process. Its input stays bytes until somebody reads it. */
-export class Leased implements LeasedTask, Attempt {
+export class Leased implements LeasedTask {
   readonly name: string;
   readonly attempt: number;
   readonly lease: number;
@@ -93,6 +92,17 @@ export class Leased implements LeasedTask, Attempt {
     this.#abort ??= new AbortController();
     if (this.#lost !== undefined && !this.#abort.signal.aborted) this.#abort.abort(this.#lost);
     return this.#abort.signal;
+  }
+
+  /** Name of the queue that it is from. */
+  get queue(): string {
+    const { connection, handle } = this.#taker;
+    return connection.handles.openings.get(handle)?.name ?? '';
+  }
+
+  /** It has been ended, or its lease was lost. */
+  get over(): boolean {
+    return this.#ended;
   }
 
   /** Whether the lease has ended without an outcome of ours. */
@@ -222,6 +232,15 @@ export class Leased implements LeasedTask, Attempt {
     connection.link.end(start);
   }
 
+  /** LEND or RECLAIM, while the lease is there. */
+  tell(kind: number): void {
+    const { connection, handle } = this.#taker;
+    const start = connection.link.begin(kind);
+    connection.link.writer.u32(handle);
+    connection.link.writer.u48(this.lease);
+    connection.link.end(start);
+  }
+
   /** The manager, or the end of the session, took the lease away. */
   lose(reason: Error): void {
     if (this.#lost !== undefined) return;
@@ -230,6 +249,7 @@ export class Leased implements LeasedTask, Attempt {
     this.#over(reason);
   }
 
+  /** `lost` is called when the attempt is over, unless the function returned is called before. */
   bind(lost: (reason: Error) => void): () => void {
     if (this.#ended) {
       lost(this.#lost ?? endedError(this.id));

@@ -66,6 +66,8 @@ export interface Attempt {
   readonly lease: number;
   /** `lost` is called when the attempt is over, unless the function returned is called before. */
   bind(lost: (reason: Error) => void): () => void;
+  /** Its slot is lent while it waits for a task: until the function returned is called. */
+  lend(): () => void;
 }
 
 export abstract class BaseProxy implements AsyncDisposable, Disposable {

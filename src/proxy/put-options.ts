@@ -2,6 +2,7 @@
 import { isJobRef, jobRef } from '../job-ref.ts';
 import { PutKey } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
+import { isOwnId } from '../queue/task.ts';
 import type { PutOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import { amountItems, atLeast, backoffItem, checkNames, tagItems, word } from './scheduling-items.ts';
@@ -66,7 +67,7 @@ export function putItems(options: PutOptions & WaitOptions, queue: string): Item
 
 function chosenId(id: string): string {
   if (typeof id !== 'string' || id === '') throw new TypeError('id must be a string that is not empty');
-  if (!/^t[1-9]\d*$/.test(id)) return id;
+  if (!isOwnId(id)) return id;
   throw new RangeError(`ids like '${id}' are the manager's own; choose one of another form`);
 }
 

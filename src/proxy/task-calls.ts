@@ -6,11 +6,15 @@ import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
 import type { TaskFilter, TaskRecord } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Connection } from './connection.ts';
+import type { Attempt } from './object-proxy.ts';
 import type { Source } from './event-stream.ts';
 import { PendingCall } from './pending.ts';
 import { filterItem } from './task-dict-proxy.ts';
 
 type Method = (typeof methods.tasks)[number];
+
+/** A put that has waited for so long (ms) waits for room in the queue. */
+const ROOM_PATIENCE = 10;
 
 export class TaskCalls {
   readonly connection: Connection;
@@ -18,21 +22,63 @@ export class TaskCalls {
   /** The queue's name. */
   readonly queue: string;
   readonly #later: (() => TaskCalls) | undefined;
+  /** Of a task's context: who lends its slot while it waits for other tasks. */
+  readonly #attempt: Attempt | undefined;
   #unopened: Unopened | undefined;
   #ended: Error | undefined;
 
   /** `later`: by what calls are made once the handle has been given up. */
-  constructor(connection: Connection, handle: number, queue: string, later?: () => TaskCalls) {
+  constructor(connection: Connection, handle: number, queue: string, later?: () => TaskCalls, attempt?: Attempt) {
     this.connection = connection;
     this.#handle = handle;
     this.queue = queue;
     this.#later = later;
+    this.#attempt = attempt;
   }
 
   get handle(): number {
     return this.#later === undefined || this.connection.handles.isOpen(this.#handle)
       ? this.#handle
       : this.#later().handle;
+  }
+
+  /** The same calls, made by an attempt of a task. */
+  of(attempt: Attempt): TaskCalls {
+    return new TaskCalls(this.connection, this.#handle, this.queue, this.#later ?? (() => this), attempt);
+  }
+
+  /** Their caller is an attempt of a task. */
+  get inTask(): boolean {
+    return this.#attempt !== undefined;
+  }
+
+  /** Their caller begins to wait for a task. The function returned ends that; undefined where nothing is to be lent. */
+  lend(): (() => void) | undefined {
+    return this.#attempt?.lend();
+  }
+
+  /** `wait`, during which the caller's slot is lent. */
+  async lending<T>(wait: () => Promise<T>): Promise<T> {
+    const back = this.lend();
+    if (back === undefined) return wait();
+    try {
+      return await wait();
+    } finally {
+      back();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** `put`, during which the slot is lent once it has waited for room for a while: who makes room may wait for a slot. */
+  async lendingForRoom<T>(put: () => Promise<T>): Promise<T> {
+    let back: (() => void) | undefined;
+    const patience = setTimeout(() => (back = this.lend()), ROOM_PATIENCE);
+    try {
+      return await put();
+    } finally {
+      clearTimeout(patience);
+      back?.();
+    }
   }
 
   /** No more calls by these: `reason` is why. */

@@ -97,15 +97,19 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     const { connection } = this.#calls;
     const waiters = (this.#waiters ??= new Set());
     return new Promise((resolve, reject) => {
+      const back = this.#calls.lend();
       const waiter = (settled: Settled): void => {
         endWatch();
         connection.letGo();
-        resolve(settled);
+        if (back === undefined) return resolve(settled);
+        back();
+        setImmediate(resolve, settled);
       };
       const endWatch = watchWait(options, `the result of task '${this.id}'`, (reason) => {
         waiters.delete(waiter);
         connection.letGo();
         if (waiters.size === 0) this.#stopAsking();
+        back?.();
         reject(reason);
       });
       connection.hold();

@@ -1,5 +1,7 @@
 import { encode, encodeTo } from '../protocol/codec.ts';
-import { PutFlags, ToManager } from '../protocol/messages.ts';
+import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
+import type { Item } from '../protocol/wire.ts';
+import { childId } from '../queue/task.ts';
 import type {
   Call,
   InputOf,
@@ -19,6 +21,7 @@ import type { JobGraph } from './job-graph.ts';
 import { type MapOptions, mapStream } from './map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 import { putItems, type PutManyOptions } from './put-options.ts';
+import type { RunningAttempt } from './running-attempt.ts';
 import { Stream } from './stream.ts';
 import { offerItem } from './take-options.ts';
 import { TaskCalls } from './task-calls.ts';
@@ -32,6 +35,14 @@ import type { Helper } from './helper.ts';
 export const taker = Symbol('taker');
 export const takerFor = Symbol('taker for an offer');
 export const home = Symbol('home');
+/** How a task's context puts its children. */
+export const child = Symbol('child');
+
+/** Whose child is put: the id that it will have, and what crosses. */
+interface Parent {
+  readonly id: string | undefined;
+  readonly item: Item;
+}
 
 /** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
 export interface HelperSource {
@@ -57,10 +68,10 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   /** `source`: whose taking side a held proxy shares. */
   constructor(where: ObjectHandle, helper: HelperSource, source?: TaskTaker) {
     super(where);
-    const { connection, handle, name } = where;
+    const { connection, handle, name, attempt } = where;
     this.#helper = helper;
     this.#calls = new TaskCalls(connection, handle, name ?? '');
-    this.#lasting = new TaskCalls(connection, handle, name ?? '', () => helper.callsOf(name ?? ''));
+    this.#lasting = new TaskCalls(connection, handle, name ?? '', () => helper.callsOf(name ?? ''), attempt);
     this.#holds = source !== undefined;
     this.#taker = source ?? new TaskTaker(connection, handle, helper);
     this.dict = new TaskDictProxy(this.#calls);
@@ -132,8 +143,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     name: N,
     ...[input, options]: Call<Wired<InputOf<H, N>>, InputOf<H, N>, PutOptions & WaitOptions>
   ): Promise<OutputOf<H, N>> {
-    if (options?.signal !== undefined || options?.timeout !== undefined) {
-      return this.#runUntil(name, input, options) as Promise<OutputOf<H, N>>;
+    if (options?.signal !== undefined || options?.timeout !== undefined || this.#lasting.inTask) {
+      return this.#runUntil(name, input, options ?? {}) as Promise<OutputOf<H, N>>;
     }
     const promise = new Promise<OutputOf<H, N>>(keepResolve);
     const resolve = resolveKept;
@@ -269,11 +280,32 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     return new TaskQueueProxy<H>(where, this.#helper, this.#taker) as this;
   }
 
+  /** For a task's context: puts a child of the attempt's task. @throws LeaseLostError */
+  [child](attempt: RunningAttempt, name: string, input: unknown, options: PutOptions & WaitOptions): Promise<Handle> {
+    const place = options.id === undefined ? attempt.nextPlace() : undefined;
+    const id = place === undefined ? options.id : childId(attempt.number, place);
+    const calls = this.#lasting.of(attempt);
+    const parent = { id, item: place === undefined ? [attempt.lease] : [attempt.lease, place] };
+    return calls.lendingForRoom(() => this.#putBy(calls, name, input, options, 0, parent));
+  }
+
   #put(name: string, input: unknown, options: (PutOptions & WaitOptions) | undefined, flags: number): Promise<Handle> {
+    const put = (): Promise<Handle> => this.#putBy(this.#lasting, name, input, options, flags);
+    return this.#lasting.inTask ? this.#lasting.lendingForRoom(put) : put();
+  }
+
+  #putBy(
+    calls: TaskCalls,
+    name: string,
+    input: unknown,
+    options: (PutOptions & WaitOptions) | undefined,
+    flags: number,
+    parent?: Parent,
+  ): Promise<Handle> {
     return new Promise((resolve, reject) => {
       checkTimeout(options?.timeout);
       options?.signal?.throwIfAborted();
-      const id = this.#send(name, input, options, flags, new PendingPut(this.#lasting, resolve, reject));
+      const id = this.#send(name, input, options, flags, new PendingPut(calls, resolve, reject), parent);
       if (options?.signal !== undefined || options?.timeout !== undefined) {
         this.#calls.connection.watch(id, options, reject, `putting task '${name}'`);
       }
@@ -286,9 +318,12 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     options: PutOptions | undefined,
     flags: number,
     pending: PendingPut | PendingRun,
+    parent?: Parent,
   ): number {
     const { connection, handle } = this.where;
-    const extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
+    let extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
+    if (parent !== undefined) (extra ??= []).push(PutKey.parent, parent.item);
+    const chosen = parent === undefined ? options?.id : parent.id;
     connection.handles.check(handle);
     const index = connection.nameIndex(name);
     const id = connection.begin(pending);
@@ -302,7 +337,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       writer.data.setUint8(at + 4, given);
       writer.data.setUint16(at + 5, index, true);
       if (extra !== undefined) writer.item(extra);
-      if (options?.id !== undefined) pending.chose(options.id, encode(input, connection.codec, 'input'));
+      if (chosen !== undefined) pending.chose(chosen, encode(input, connection.codec, 'input'));
       if (encodeTo(writer, input, connection.codec, 'input')) writer.patchU8(given | PutFlags.refs, flagsAt);
     } catch (error) {
       connection.dropEntry(id);

@@ -38,6 +38,7 @@ export class TaskTaker {
   /** Starts the helper thread of this client, once; undefined where none is needed or possible. */
   readonly #startHelper: () => Helper | undefined;
   readonly #needsHelper: boolean;
+  #loops = 0;
   /** Leased, handed to nobody yet. */
   readonly #window = new Deque<Leased>();
   /** Handed out, not ended. */
@@ -102,6 +103,22 @@ export class TaskTaker {
   /** Starts the helper now: this is a worker. */
   prepare(): void {
     this.#share();
+  }
+
+  /** One worker loop more takes here, or one less: with any, this is a worker that a broadcast goes to. */
+  loops(by: 1 | -1): void {
+    const before = this.#loops;
+    this.#loops += by;
+    if (before === 0 || this.#loops === 0) this.#tellLoops();
+  }
+
+  #tellLoops(): void {
+    if (this.connection.closed) return;
+    const { link } = this.connection;
+    const start = link.begin(ToManager.LOOP);
+    link.writer.u32(this.handle);
+    link.writer.u8(this.#loops > 0 ? 1 : 0);
+    link.end(start);
   }
 
   /** Gives back what nobody has started. */
@@ -192,6 +209,7 @@ export class TaskTaker {
     this.#current = undefined;
     this.#restBeats();
     for (const task of running) task.lose(reason);
+    if (this.#loops > 0) this.#tellLoops();
     this.#checkDone();
   }
 

@@ -30,6 +30,8 @@ export interface TaskRules {
   /** ms that it may wait, after its delay, until it is first leased and started; then it has expired. */
   readonly expires?: number | undefined;
   readonly backoff?: Backoff | undefined;
+  /** Id of the task whose handler put it: kept for its record. */
+  readonly parent?: string | undefined;
 }
 
 /** What a queue rules for all of its tasks. */

@@ -172,3 +172,13 @@ export function automaticId(number: number): string {
 export function automaticNumber(id: string): number | undefined {
   return /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
 }
+
+/** Ids of children: what their parent's automatic id would be, and their place among what it puts, from 1. */
+export function childId(parent: number, place: number): string {
+  return `${automaticId(parent)}.${place}`;
+}
+
+/** Of a form that is the manager's own to give. */
+export function isOwnId(id: string): boolean {
+  return /^t[1-9]\d*(\.[1-9]\d*)?$/.test(id);
+}

@@ -6,11 +6,13 @@ import {
   ManagerGoneError,
   NonRetryableError,
 } from '../errors.ts';
-import { type Client, during } from '../proxy/client.ts';
+import { type Client, during, putChild } from '../proxy/client.ts';
 import type { Leased } from '../proxy/leased-task.ts';
+import { RunningAttempt, type Slots } from '../proxy/running-attempt.ts';
 import type { Handlers, TaskContext } from '../proxy/task-context.ts';
-import type { LeasedTask } from '../tasks.ts';
-import { isPromise } from '../waiting.ts';
+import { Handle } from '../proxy/task-handle.ts';
+import type { LeasedTask, PutOptions, TaskHandle } from '../tasks.ts';
+import { isPromise, type WaitOptions } from '../waiting.ts';
 import { enterHandler, leaveHandler } from './attribution.ts';
 
 /** What a worker loop runs tasks with. */
@@ -19,10 +21,19 @@ export class Runner {
   /** Name of the worker. */
   readonly name: string;
   readonly client: Client;
+  /** What its tasks lend while they wait for others. */
+  readonly slots: Slots;
   /** An outcome could not be reported, although the lease was not lost. */
   readonly onRefused: (task: LeasedTask, error: unknown) => void;
 
-  constructor(handlers: Handlers, name: string, client: Client, onRefused: (task: LeasedTask, error: unknown) => void) {
+  constructor(
+    handlers: Handlers,
+    name: string,
+    client: Client,
+    slots: Slots,
+    onRefused: (task: LeasedTask, error: unknown) => void,
+  ) {
+    this.slots = slots;
     this.handlers = handlers;
     this.name = name;
     this.client = client;
@@ -44,6 +55,7 @@ export function runTask(task: Leased, runner: Runner): Promise<void> | undefined
     const result: unknown = handler(task.input, new Context(task, runner));
     leaveHandler();
     if (isPromise(result)) return settle(task, result, runner);
+    if (result instanceof Handle) return settle(task, result.result(), runner);
     complete(task, result, runner);
   } catch (error) {
     leaveHandler();
@@ -54,7 +66,9 @@ export function runTask(task: Leased, runner: Runner): Promise<void> | undefined
 
 async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<void> {
   try {
-    complete(task, await result, runner);
+    const output = await result;
+    // A task in the place of an output: what that outputs.
+    complete(task, output instanceof Handle ? await output.result() : output, runner);
   } catch (error) {
     fail(task, error, runner);
   }
@@ -116,6 +130,7 @@ class Context implements TaskContext {
   readonly #task: Leased;
   readonly #runner: Runner;
   #client: Client | undefined;
+  #attempt: RunningAttempt | undefined;
 
   constructor(task: Leased, runner: Runner) {
     this.#task = task;
@@ -127,7 +142,15 @@ class Context implements TaskContext {
   }
 
   get client(): Client {
-    return (this.#client ??= this.#runner.client[during](this.#task));
+    return (this.#client ??= this.#runner.client[during](this.#running));
+  }
+
+  get #running(): RunningAttempt {
+    return (this.#attempt ??= new RunningAttempt(this.#task, this.#runner.slots));
+  }
+
+  put<Out = unknown>(name: string, input?: unknown, options: PutOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
+    return this.#runner.client[putChild](this.#running, name, input, options) as Promise<TaskHandle<Out>>;
   }
 
   get id(): string {

@@ -8,6 +8,7 @@ import type { Handlers } from '../proxy/task-context.ts';
 import { home, takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask } from '../tasks.ts';
+import { Flows } from './flows.ts';
 import { checkHandlers } from './handlers.ts';
 import { Runner, runTask } from './run-task.ts';
 
@@ -45,49 +46,52 @@ export async function workWith(
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
-  const runner = new Runner(handlers, name, client, onRefused);
+  const flows = new Flows(concurrency, signal !== undefined, () => loop(source, runner, flows));
+  const runner = new Runner(handlers, name, client, flows, onRefused);
   source.prepare();
-  // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
-  const end = { asked: signal?.aborted === true };
-  const ask = (): void => {
-    end.asked = true;
-  };
-  signal?.addEventListener('abort', ask, { once: true });
+  source.loops(1);
+  const end = (): void => flows.end();
+  if (signal?.aborted === true) end();
+  signal?.addEventListener('abort', end, { once: true });
   try {
-    await Promise.all(Array.from({ length: concurrency }, () => loop(source, runner, signal, end)));
+    await flows.run();
   } finally {
-    signal?.removeEventListener('abort', ask);
+    signal?.removeEventListener('abort', end);
+    source.loops(-1);
     source.giveBack();
     await source.settled();
   }
 }
 
-async function loop(
-  source: TaskTaker,
-  runner: Runner,
-  signal: AbortSignal | undefined,
-  end: { readonly asked: boolean },
-): Promise<void> {
-  const wait = signal === undefined ? undefined : { signal };
+async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<void> {
   // Where one task follows another in the same turn, its start is the other's end.
   let now: number | undefined;
-  while (!end.asked) {
+  // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
+  while (!flows.retires()) {
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
     const ready = source.start(now);
     let task: LeasedTask | undefined = ready;
     now = undefined;
     if (ready === undefined) {
       try {
-        task = (await source.getNowait(source.handle)) ?? (await source.get(source.handle, wait));
+        task = await source.getNowait(source.handle);
+        if (task === undefined) {
+          if (flows.retires()) return;
+          task = await flows.wait((wait) => source.get(source.handle, wait));
+          if (task === undefined) continue;
+        }
       } catch (error) {
-        if (end.asked || error instanceof QueueShutdownError) return;
         const { connection } = source;
-        if (!(error instanceof ConnectionLostError) || connection.closed) throw error;
-        await connection.returned();
-        continue;
+        if (error instanceof ConnectionLostError && !connection.closed) {
+          await connection.returned();
+          continue;
+        }
+        flows.left();
+        if (error instanceof QueueShutdownError || flows.ending) return;
+        throw error;
       }
-      if (end.asked) {
-        // It came while the loop was told to end.
+      if (flows.retires()) {
+        // It came while the loop was told to end, or the slot was wanted back.
         task.release().catch(() => {});
         return;
       }

@@ -7,7 +7,7 @@ import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
-import { type Failure, type Holder, type Task } from '../../queue/task.ts';
+import { childId, type Failure, type Holder, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -15,10 +15,18 @@ import { type Made, SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
 import { Alarm } from './alarm.ts';
+import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { causeOf, checkSame, payloadFrom, readWithRefs } from './payload.ts';
-import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
+import {
+  type GraphJob,
+  type ParentRef,
+  putOptions,
+  type PutOptionItems,
+  type PutSpec,
+  readGraphJobs,
+} from './put-options.ts';
 import { Putters } from './putters.ts';
 import { Runs } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
@@ -35,6 +43,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   protected readonly queue: TaskQueue;
   protected readonly outcomes: Outcomes;
   readonly #putters: Putters;
+  readonly #children: Children;
   protected readonly runs: Runs;
   readonly #alarm = new Alarm(
     () => this.now(),
@@ -53,6 +62,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     this.queue = new TaskQueue(limitsOf(this.#options), nextLease, this, { random: Math.random, host });
     this.outcomes = new Outcomes(this.queue.records);
     this.#putters = new Putters(this.queue, (put) => this.#accept(put));
+    this.#children = new Children(this.queue);
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
@@ -216,6 +226,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     this.queue.dispose();
     this.takers.dropped(reason);
     this.#putters.fail(reason);
+    this.#children.clear();
     for (const wait of [...this.joining]) wait.fail(reason);
   }
 
@@ -233,6 +244,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     else if (task.failure !== undefined) this.keep(causeOf(task));
     if (task.run !== undefined) this.runs.changed(task);
     this.outcomes.settled(task);
+    if (this.#children.size > 0) this.#children.ended(task);
     if (this.#putters.size > 0) this.ready();
     if (this.joining.size > 0 || this.queue.shut) this.#allDone();
   }
@@ -306,7 +318,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #put(put: PutSpec, held: boolean): void {
     const { session, call } = put;
     try {
-      if (put.options.id !== undefined && this.#repeated(put, put.options.id)) return;
+      const id = this.#idOf(put);
+      if (id !== undefined && this.#repeated(put, id)) return;
       if (this.queue.shut) throw this.#shut();
       if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
@@ -322,11 +335,38 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     }
   }
 
-  #accept({ session, call, name, input, bytesIn, flags, options }: PutSpec): void {
+  /** The id that it will have, where its automatic one will not do. @throws LeaseLostError of its parent */
+  #idOf({ session, options: { id, parent } }: PutSpec): string | undefined {
+    if (parent === undefined) return id;
+    const { number } = this.#children.parentOf(session, parent.lease);
+    return parent.place === undefined ? id : childId(number, parent.place);
+  }
+
+  #accept(put: PutSpec): void {
+    if (put.options.parent !== undefined) return this.#acceptChild(put, put.options.parent);
+    const { session, call, name, input, bytesIn, flags, options } = put;
     const spec = this.#specOf(name, input, bytesIn, options);
     if (input instanceof Packed) this.keep(input);
     const task = this.queue.put(spec, this.now(), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+  }
+
+  /** Its parent may have lost its lease while the put waited, or hold what it asks for. */
+  #acceptChild(put: PutSpec, { lease }: ParentRef): void {
+    const { session, call, name, input, bytesIn, flags, options } = put;
+    const parent = this.#children.parentOf(session, lease);
+    const id = this.#idOf(put);
+    const spec = this.#specOf(name, input, bytesIn, options);
+    const rules = { ...options.rules, parent: parent.key };
+    if (input instanceof Packed) this.keep(input);
+    try {
+      const task = this.queue.put({ ...spec, id, rules, parent }, this.now(), session, call);
+      this.#children.add(parent, task);
+      if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+    } catch (error) {
+      if (input instanceof Packed) this.letGo(input);
+      throw error;
+    }
   }
 
   #specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
@@ -346,10 +386,14 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   /** A task of that id is there: the same task answers for both, another one is refused. */
-  #repeated({ session, call, name, input, flags }: PutSpec, id: string): boolean {
+  #repeated({ session, call, name, input, flags, options: { parent } }: PutSpec, id: string): boolean {
     const task = this.lookUp(id);
     if (task === undefined) return false;
     checkSame(task, name, input, this.title);
+    if (parent !== undefined) {
+      const { lease, place } = parent;
+      this.#children.again(this.#children.parentOf(session, lease), task, place !== undefined, this.now());
+    }
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
     let leave = (): void => {};
     leave = this.outcomes.watch(task, (ended) => {

@@ -3,7 +3,7 @@ import { ProtocolError } from '../../errors.ts';
 import { PutKey } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
 import type { TaskRules } from '../../queue/rules.ts';
-import { automaticNumber } from '../../queue/task.ts';
+import { isOwnId } from '../../queue/task.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 import { amountsOf, backoffOf, tagsOf, timeOf, wordOf } from './rules.ts';
@@ -16,6 +16,13 @@ export interface PutOptionItems {
   readonly retries?: number | undefined;
   readonly atMostOnce?: boolean | undefined;
   readonly rules?: TaskRules | undefined;
+  readonly parent?: ParentRef | undefined;
+}
+
+/** By which attempt of a task another one is put, and, where its id follows from that, in which place. */
+export interface ParentRef {
+  readonly lease: number;
+  readonly place: number | undefined;
 }
 
 export interface PutSpec {
@@ -69,6 +76,9 @@ export function putOptions(item: Item): PutOptionItems {
       case PutKey.atMostOnce:
         options.atMostOnce = value === true;
         break;
+      case PutKey.parent:
+        options.parent = parentOf(value);
+        break;
       default:
         if (!readRule(rules, list[i], value)) throw new ProtocolError('a put has an unknown option');
         options.rules = rules;
@@ -115,10 +125,18 @@ function readRule(rules: Writable<TaskRules>, key: Item, value: Item): boolean {
 function chosenId(value: Item): string {
   if (typeof value !== 'string' || value === '') throw new TypeError('id must be a string that is not empty');
   if (value.length > 1000) throw new RangeError(`an id of ${value.length} characters is too long; 1,000 are allowed`);
-  if (automaticNumber(value) !== undefined) {
+  if (isOwnId(value)) {
     throw new RangeError(`ids like '${value}' are the manager's own; choose one of another form`);
   }
   return value;
+}
+
+function parentOf(value: Item): ParentRef {
+  const [lease, place] = listOf(value, 'parent');
+  return {
+    lease: countOf(lease, 'the lease of a parent', 1),
+    place: place === undefined ? undefined : countOf(place, 'the place of a child', 1),
+  };
 }
 
 /** Any form will do: the task's id is 'run/job'. */

@@ -28,6 +28,7 @@ export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
     bytesIn: task.bytesIn,
     ...(task.state === State.succeeded ? { bytesOut: task.bytesOut } : {}),
     after: task.after?.map((before) => before.key) ?? [],
+    ...(task.rules?.asked.parent === undefined ? {} : { parent: task.rules.asked.parent }),
     ...(task.failure === undefined ? {} : { error: { code: task.failure.code, message: task.failure.message } }),
     history: historyOf(task, time),
   };

@@ -71,6 +71,10 @@ export class Taker implements Holder {
   done = 0;
   /** `extend`: leases that must live until then, whatever the silence (tenths of a ms). */
   readonly extended = new Map<number, number>();
+  /** Leases whose handlers wait for other tasks, each with what forgets its end. */
+  readonly lent = new Map<number, () => void>();
+  /** A worker loop takes through it. */
+  loops = false;
   /** By lease: what ends with it. Only while there is something. */
   bound: Bound | undefined = undefined;
   /** The helper that has been asked to give back what has not been started, and has not answered. */
@@ -92,7 +96,7 @@ export class Taker implements Holder {
 
   /** There is room for another task that it did not ask for by a call. */
   get hungry(): boolean {
-    return this.window > 1 && this.leases.size < this.window && !this.session.congested;
+    return this.window > 1 && this.leases.size - this.lent.size < this.window && !this.session.congested;
   }
 
   /** It has tasks that it may not have started. */
@@ -110,12 +114,37 @@ export class Taker implements Holder {
     return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
   }
 
-  /** Tasks that the process may have started on. */
-  get running(): number {
-    let running = 0;
+  /** All leases, and of each whether the process may have started on it: lent ones have, and stand in no line. */
+  starts(): [lease: number, task: Task, started: boolean][] {
     let position = 0;
-    for (const task of this.leases.values()) if (this.hasStarted(task, position++)) running++;
-    return running;
+    return Array.from(this.leases, ([lease, task]) => [
+      lease,
+      task,
+      this.lent.has(lease) || this.hasStarted(task, position++),
+    ]);
+  }
+
+  /**
+   * The lease of the one task whose doing the end of the process can only be; undefined where it may be another's. While
+   * anything runs it is not the doing of what waits for other tasks.
+   */
+  get culprit(): number | undefined {
+    const started = this.starts().filter(([, , begun]) => begun);
+    const running = started.filter(([lease]) => !this.lent.has(lease));
+    const suspects = running.length > 0 ? running : started;
+    return suspects.length === 1 ? suspects[0]?.[0] : undefined;
+  }
+
+  /** The handler of that lease waits for other tasks. */
+  lend(lease: number): void {
+    const unbind = this.bind(lease, () => this.lent.delete(lease), true);
+    this.lent.set(lease, unbind);
+  }
+
+  /** It goes on; false where it did not wait. */
+  reclaim(lease: number): boolean {
+    this.lent.get(lease)?.();
+    return this.lent.delete(lease);
   }
 
   taken(call: number, count: number): void {

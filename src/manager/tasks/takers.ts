@@ -144,6 +144,24 @@ export class Takers {
     else this.feed(taker);
   }
 
+  /** A worker loop begins to take through a handle of the session, or takes no more. */
+  loops(session: Session, handle: number, loops: boolean): void {
+    this.of(session, handle).loops = loops;
+  }
+
+  /** The handler of one of its tasks waits for others. */
+  lend(taker: Taker, lease: number): void {
+    if (taker.lent.has(lease) || !taker.leases.has(lease)) return;
+    taker.lend(lease);
+    this.#queue.lend(taker, lease);
+    this.feed(taker);
+  }
+
+  /** It goes on. */
+  reclaim(taker: Taker, lease: number): void {
+    if (taker.reclaim(lease)) this.#queue.reclaim(taker, lease);
+  }
+
   /** Un-started tasks that the helper took back from the window, in their order. */
   gaveBack(taker: Taker, leases: readonly number[]): void {
     const now = this.#manager.now();
@@ -184,9 +202,10 @@ export class Takers {
         this.#manager.vouchers.silent(taker.session);
         continue;
       }
-      const alone = taker.running === 1;
+      const { culprit } = taker;
       for (const [lease, task] of [...taker.leases]) {
         if ((taker.extended.get(lease) ?? 0) > now) continue;
+        const alone = lease === culprit;
         this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout()), now, alone);
       }
     }
@@ -288,10 +307,9 @@ export class Takers {
 
   #lose(taker: Taker, how: ProcessEnd): void {
     const now = this.#manager.now();
-    const alone = taker.running === 1;
-    let position = 0;
-    for (const [lease, task] of [...taker.leases]) {
-      const started = taker.hasStarted(task, position++);
+    const { culprit } = taker;
+    for (const [lease, task, started] of taker.starts()) {
+      const alone = lease === culprit;
       this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone);
     }
   }
