@@ -92,7 +92,7 @@ export interface PutOptions {
   group?: string | undefined;
   /** Only the worker of this name runs it. */
   worker?: string | undefined;
-  /** ms before it may run. */
+  /** ms before it may run, from the put on; of a job, from the submission of its graph. */
   delay?: number | undefined;
   /** When it may run at the earliest, by the wall clock of the manager's host at the time of the put. */
   runAt?: Date | undefined;

@@ -3,13 +3,14 @@ import { UnknownJobError } from '../errors.ts';
 import { isJobRef, jobRef } from '../job-ref.ts';
 import { type CodecContext, encode } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
-import { Outcome, PutKey, ToManager } from '../protocol/messages.ts';
+import { Outcome, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { JobRef, TaskState } from '../tasks.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { EventStream } from './event-stream.ts';
 import { type JobGraph, jobsOf, type SubmittedJob } from './job-graph.ts';
 import { PendingCall } from './pending.ts';
+import { settingItems } from './put-options.ts';
 import type { TaskCalls } from './task-calls.ts';
 
 /** How a graph is run. */
@@ -170,7 +171,7 @@ export function submitGraph<H>(calls: TaskCalls, graph: JobGraph<H>, options: Ru
     encode(job.input, codec, `input of job '${job.id}'`),
     job.after,
     job.outside.map((ref) => outsideId(ref, calls.queue)),
-    optionItems(job),
+    settingItems(job.options) ?? [],
     job.keep,
   ]);
   const submitted = send(calls, id, items);
@@ -202,18 +203,6 @@ function outsideId(ref: JobRef, queue: string): string {
     ]);
   }
   return target.id;
-}
-
-function optionItems({ options }: SubmittedJob): Item[] {
-  const items: Item[] = [];
-  for (const [key, value] of [
-    [PutKey.priority, options.priority],
-    [PutKey.retries, options.retries],
-    [PutKey.atMostOnce, options.atMostOnce],
-  ] as const) {
-    if (value !== undefined) items.push(key, value);
-  }
-  return items;
 }
 
 function send({ connection, handle }: TaskCalls, run: string, items: readonly Item[]): Promise<void> {

@@ -11,6 +11,7 @@ import { UnserializableError } from '../errors.ts';
 import { isJobRef, jobRef } from '../job-ref.ts';
 import { describe, pathText, type Step } from '../protocol/codec/path.ts';
 import { type Job, JobById, type JobOptions, kindOf } from './job.ts';
+import { settingNames, type TaskSettings } from './put-options.ts';
 
 /** A job graph as data that JSON carries. */
 export interface JobGraphJSON {
@@ -18,17 +19,16 @@ export interface JobGraphJSON {
   readonly jobs: readonly JobJSON[];
 }
 
-/** One job of it. A reference to another job stands in `input` as `{ "$job": id }`. */
-export interface JobJSON {
+/** One job of it, with the options of a put. A reference to another job stands in `input` as `{ "$job": id }`. */
+export interface JobJSON extends Readonly<Omit<TaskSettings, 'runAt'>> {
   readonly id: string;
   readonly name: string;
   /** Left out where the job has no input. */
   readonly input?: unknown;
   /** Ids of jobs of this graph. */
   readonly after?: readonly string[];
-  readonly priority?: number;
-  readonly retries?: number;
-  readonly atMostOnce?: boolean;
+  /** The time as ISO 8601 has it, such as `new Date().toISOString()` gives. */
+  readonly runAt?: string;
   readonly keep?: boolean;
 }
 
@@ -47,11 +47,14 @@ function jobToJSON({ index, id, name, input, after, settings, keep }: Job): JobJ
     name,
     ...(input === undefined ? {} : { input: new Plain([...place, 'input']).from(input) }),
     ...(after.length === 0 ? {} : { after: after.map((before, i) => idIn(before, [...place, 'after', i])) }),
-    ...(settings.priority === undefined ? {} : { priority: finite(settings.priority, [...place, 'priority']) }),
-    ...(settings.retries === undefined ? {} : { retries: settings.retries }),
-    ...(settings.atMostOnce === undefined ? {} : { atMostOnce: settings.atMostOnce }),
+    ...settingsToJSON(settings, place),
     ...(keep ? { keep } : {}),
   };
+}
+
+function settingsToJSON({ runAt, ...settings }: TaskSettings, place: readonly Step[]): object {
+  const entries = Object.entries(settings).map(([name, value]) => [name, new Plain([...place, name]).from(value)]);
+  return { ...Object.fromEntries(entries), ...(runAt === undefined ? {} : { runAt: runAt.toISOString() }) };
 }
 
 function idIn(before: Job['after'][number], steps: readonly Step[]): string {
@@ -136,7 +139,7 @@ class Plain {
   }
 }
 
-const jobKeys: readonly string[] = ['after', 'atMostOnce', 'id', 'input', 'keep', 'name', 'priority', 'retries'];
+const jobKeys: readonly string[] = ['after', 'id', 'input', 'keep', 'name', ...settingNames].sort();
 
 /** Reads a graph; `add` is called for each of its jobs and checks their names and options. */
 export function fromJSON(json: unknown, add: (name: unknown, input: unknown, options: JobOptions) => unknown): void {
@@ -147,9 +150,15 @@ export function fromJSON(json: unknown, add: (name: unknown, input: unknown, opt
   }
   if (!Array.isArray(jobs)) throw new TypeError(`jobs of a job graph must be an array, not ${kindOf(jobs)}`);
   jobs.forEach((job: unknown, index) => {
-    const { name, input, ...options } = record(job, `jobs[${index}]`, jobKeys);
-    add(name, wired(input, 0), options);
+    const { name, input, runAt, ...options } = record(job, `jobs[${index}]`, jobKeys);
+    add(name, wired(input, 0), runAt === undefined ? options : { ...options, runAt: dateIn(runAt, index) });
   });
+}
+
+function dateIn(runAt: unknown, index: number): Date {
+  const date = new Date(typeof runAt === 'string' ? runAt : NaN);
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new TypeError(`runAt of jobs[${index}] must be a time such as '2030-01-31T12:00:00Z'`);
 }
 
 /** A copy in which every `{ "$job": id }` is a reference. */

@@ -5,12 +5,13 @@
  * Inputs are read, and the references in them found, when the graph is checked or run: leave them as they are until then.
  */
 import { criticalPath } from '../graph/critical-path.ts';
-import type { Call, InputOf, JobRef, OutputOf, PutOptions, TaskName, Wired } from '../tasks.ts';
+import type { Call, InputOf, JobRef, OutputOf, TaskName, Wired } from '../tasks.ts';
 import type { Handlers } from './task-context.ts';
 import { checkJobOptions, Job, type JobOptions, kindOf, MAX_JOB_ID } from './job.ts';
 import { checkEdges, type Edges, findEdges } from './job-edges.ts';
 import { drawDot, drawMermaid } from './job-graph-drawing.ts';
 import { fromJSON, type JobGraphJSON, toJSON } from './job-graph-json.ts';
+import type { TaskSettings } from './put-options.ts';
 
 declare const handlers: unique symbol;
 
@@ -31,7 +32,7 @@ export interface SubmittedJob {
   readonly after: readonly string[];
   /** The tasks outside of the graph that it comes after. */
   readonly outside: readonly JobRef[];
-  readonly options: PutOptions;
+  readonly options: TaskSettings;
   readonly keep: boolean;
   /** Whether its output is part of another job's input. */
   readonly consumed: boolean;

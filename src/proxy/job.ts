@@ -1,16 +1,16 @@
 /** One job of a job graph: what was asked for, checked, and at the same time the reference to its output. */
 import { type BrandedJobRef, isJobRef, jobRef, type JobRefTarget } from '../job-ref.ts';
 import type { PutOptions } from '../tasks.ts';
+import { settingItems, settingNames, type TaskSettings } from './put-options.ts';
 
-/** How a job runs: a task's options, and whether its output is kept. */
-export interface JobOptions extends Pick<PutOptions, 'id' | 'after' | JobSetting> {
+/**
+ * How a job runs: a task's options, and whether its output is kept. `delay` and `expires` count from the moment in which
+ * the graph is submitted, as those of a put do, not from when what the job comes after has ended.
+ */
+export interface JobOptions extends PutOptions {
   /** Its output is part of the run's result, also where other jobs consume it. Default false. */
   keep?: boolean | undefined;
 }
-
-/** What of a put's options goes with the job to the queue; ids and dependencies go their own way. */
-export type JobSettings = Pick<PutOptions, JobSetting>;
-type JobSetting = 'priority' | 'retries' | 'atMostOnce';
 
 export class Job {
   readonly id: string;
@@ -18,7 +18,8 @@ export class Job {
   /** As its user gave it: references in it are found when the graph is checked or run. */
   readonly input: unknown;
   readonly after: readonly (string | BrandedJobRef)[];
-  readonly settings: JobSettings;
+  /** What goes with the job to the queue as it would with a put; ids and dependencies go their own way. */
+  readonly settings: TaskSettings;
   readonly keep: boolean;
   /** Its place in the order of insertion. */
   readonly index: number;
@@ -29,10 +30,9 @@ export class Job {
     this.id = id;
     this.name = name;
     this.input = input;
-    const { after, priority, retries, atMostOnce, keep } = options;
+    const { after, keep } = options;
     this.after = after === undefined || after.length === 0 ? none : (after as Job['after']).slice();
-    const bare = priority === undefined && retries === undefined && atMostOnce === undefined;
-    this.settings = bare ? noSettings : { priority, retries, atMostOnce };
+    this.settings = settingsOf(options);
     this.keep = keep === true;
   }
 
@@ -55,12 +55,18 @@ export class JobById {
 }
 
 const none: readonly never[] = [];
-const noSettings: JobSettings = {};
+const noSettings: TaskSettings = {};
 
 /** Longest id of a job (characters): with the run's id and a slash it is the id of a task. */
 export const MAX_JOB_ID = 500;
 
-const optionNames: readonly string[] = ['after', 'atMostOnce', 'id', 'keep', 'priority', 'retries'];
+const optionNames: readonly string[] = ['after', 'id', 'keep', ...settingNames].sort();
+
+/** Those that are given; most jobs share that there are none. */
+function settingsOf(options: JobOptions): TaskSettings {
+  const given = settingNames.filter((name) => options[name] !== undefined);
+  return given.length === 0 ? noSettings : Object.fromEntries(given.map((name) => [name, options[name]]));
+}
 
 /** Refuses options that `add()` does not know or that are not what they should be, and says what to write instead. */
 export function checkJobOptions(options: JobOptions, name: string): void {
@@ -90,6 +96,13 @@ export function checkJobOptions(options: JobOptions, name: string): void {
   }
   if (keep !== undefined && typeof keep !== 'boolean') throw mustBe('keep', job, 'true or false', keep);
   if (after !== undefined) checkAfter(after, job);
+  try {
+    settingItems(options);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const Class = error instanceof RangeError ? RangeError : TypeError;
+    throw new Class(`${job}: ${error.message}`);
+  }
 }
 
 function unknownOption(name: string, job: string): string {

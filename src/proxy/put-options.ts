@@ -13,6 +13,9 @@ export interface PutManyOptions extends Omit<PutOptions, 'id'>, WaitOptions {
   inFlight?: number | undefined;
 }
 
+/** How a task is queued and run: all but which task it is, and what it comes after. */
+export type TaskSettings = Omit<PutOptions, 'id' | 'after'>;
+
 type Given<K extends keyof PutOptions> = Exclude<PutOptions[K], undefined>;
 
 /** How each option is checked, and what crosses for it: undefined for what says no more than its absence. */
@@ -48,18 +51,34 @@ const items: { readonly [K in keyof PutOptions]-?: (value: Given<K>, queue: stri
   backoff: backoffItem,
 };
 
-const known = [...Object.keys(items), 'signal', 'timeout'];
+const names = Object.keys(items) as readonly (keyof PutOptions)[];
+const known = [...names, 'signal', 'timeout'];
+
+/** The names of the settings. */
+export const settingNames = names.filter(
+  (name) => name !== 'id' && name !== 'after',
+) as readonly (keyof TaskSettings)[];
 
 /** The options as they cross; undefined where there are none. */
 export function putItems(options: PutOptions & WaitOptions, queue: string): Item[] | undefined {
   checkNames('put()', options, known);
+  return itemsOf(options, names, queue);
+}
+
+/** The settings of a job as they cross: the same as of a put. What else is in `settings` is left out. */
+export function settingItems(settings: TaskSettings): Item[] | undefined {
+  return itemsOf(settings, settingNames, '');
+}
+
+function itemsOf(options: PutOptions, these: readonly (keyof PutOptions)[], queue: string): Item[] | undefined {
   if (options.delay !== undefined && options.runAt !== undefined) {
     throw new TypeError('delay and runAt both say when the task may run; give one of them');
   }
   let list: Item[] | undefined;
-  for (const [name, check] of Object.entries(items) as [keyof PutOptions, (value: never, queue: string) => Item][]) {
+  for (const name of these) {
     const value = options[name];
-    const item = value === undefined ? undefined : check(value as never, queue);
+    const check = items[name] as (value: unknown, queue: string) => Item;
+    const item = value === undefined ? undefined : check(value, queue);
     if (item !== undefined) (list ??= []).push(PutKey[name], item);
   }
   return list;

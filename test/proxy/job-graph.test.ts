@@ -250,7 +250,6 @@ test('an empty graph is a graph', () => {
 
 test.each<[options: unknown, error: new () => Error, message: string]>([
   [null, TypeError, "the options of job 'a' must be an object such as { priority: 1 }, not null"],
-  [{ prio: 1 }, TypeError, "job 'a' has no option 'prio': known are after, atMostOnce, id, keep, priority, retries"],
   [
     { onFailure: 'skip' },
     TypeError,
@@ -276,6 +275,8 @@ test.each<[options: unknown, error: new () => Error, message: string]>([
   [{ retries: 0.5 }, RangeError, "retries of job 'a' must be a whole number of 0 or more, not 0.5"],
   [{ atMostOnce: 1 }, TypeError, "atMostOnce of job 'a' must be true or false, not a number"],
   [{ keep: null }, TypeError, "keep of job 'a' must be true or false, not null"],
+  [{ tags: 'gpu' }, TypeError, "job 'a': tags must be a list of strings"],
+  [{ delay: -1 }, RangeError, "job 'a': delay must be a number of at least 0, not -1"],
   [
     { after: 'b' },
     TypeError,
@@ -356,6 +357,28 @@ test('DOT: labels are escaped, order alone is dashed, the outside is round', () 
   outside1 -> job1;
 }
 `);
+});
+
+test('an option that is not there is refused, and those that are named', () => {
+  const graph = new JobGraph();
+  expect(() => graph.add('a', 1, { prio: 1 } as object)).toThrow(
+    /^job 'a' has no option 'prio': known are .*keep, key/,
+  );
+});
+
+test('JSON and back: every option of a put', () => {
+  const graph = new JobGraph();
+  const options = {
+    ...{ tags: ['gpu'], resources: { memory: 2 }, key: 'k', group: 'g', worker: 'w', expires: 5 },
+    ...{ runAt: new Date(1e12), backoff: { base: 1, factor: 2 } },
+  };
+  graph.add('a', 1, options);
+  const json = JSON.parse(JSON.stringify(graph)) as { jobs: { runAt: string }[] };
+  expect(json.jobs[0]?.runAt).toBe('2001-09-09T01:46:40.000Z');
+  expect(jobsOf(JobGraph.fromJSON(json))[0]?.options).toEqual(options);
+  for (const runAt of [5, 'soon']) {
+    expect(() => JobGraph.fromJSON({ version: 1, jobs: [{ name: 'a', runAt }] })).toThrow('runAt of jobs[0]');
+  }
 });
 
 test('JSON and back: the same graph', () => {
@@ -453,7 +476,7 @@ test.each<[json: unknown, message: string]>([
   [{ version: 1, jobs: [{}] }, 'a job needs the name of its task, a string, not undefined'],
   [
     { version: 1, jobs: [{ name: 'a', onFailure: 'skip' }] },
-    "jobs[0] has no 'onFailure': known are after, atMostOnce, id, input, keep, name, priority, retries",
+    "jobs[0] has no 'onFailure': known are after, atMostOnce, backoff, ",
   ],
   [
     { version: 1, jobs: [{ name: 'a', retries: 'x' }] },

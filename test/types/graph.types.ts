@@ -11,8 +11,9 @@ const g = new JobGraph<H>();
 
 const now: JobRef<number> = g.add('now');
 g.add('now', undefined, { after: [now] });
-// @ts-expect-error not offered for jobs yet
-g.add('now', undefined, { tags: ['gpu'] });
+g.add('now', undefined, { tags: ['gpu'], resources: { memory: 1 }, key: 'k', delay: 5, backoff: { base: 1 } });
+// @ts-expect-error a list of tags
+g.add('now', undefined, { tags: 'gpu' });
 g.add('maybe');
 g.add('maybe', 3);
 // @ts-expect-error input missing

@@ -87,7 +87,7 @@ export class Runs {
     const run = task.run as Run;
     if (task.finished) {
       run.open--;
-      if (task.state === State.failed || task.state === State.cancelled) run.firstFailed ??= task;
+      if (task.state !== State.succeeded && task.state !== State.skipped) run.firstFailed ??= task;
     }
     for (const follower of run.followers) if (follower.events) this.#tell(follower.call, run, task);
     if (run.open > 0) return;
