@@ -130,6 +130,11 @@ export interface TaskQueueOptions {
   backoff?: Backoff | undefined;
   /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
   keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
+  /**
+   * The same for dead letters: tasks that failed or expired. They are counted apart, so that no number of tasks that
+   * succeed later makes them go. Default: as `keepRecords` says.
+   */
+  keepDeadLetters?: { count?: number | undefined; age?: number | undefined } | undefined;
 }
 
 /** What a worker offers, and under which name: of tasks that ask for more, it is given none. */
@@ -140,6 +145,20 @@ export interface TakeOptions {
   tags?: readonly string[] | undefined;
   /** Amounts of which its tasks may hold no more at a time. */
   resources?: Readonly<Record<string, number>> | undefined;
+}
+
+/** What ended an attempt, or the whole task, as its record keeps it: texts alone, cut where they are long. */
+export interface TaskError {
+  /** As of the error's class: 'QM_TASK_FAILED', 'QM_WORKER_LOST', … */
+  readonly code: string;
+  readonly message: string;
+  /** Of a lost worker: which process it was, and how it ended, as far as is known. */
+  readonly pid?: number;
+  readonly exitCode?: number;
+  readonly signal?: string;
+  readonly reason?: string;
+  /** Of a handler's error, up to 2,000 characters. */
+  readonly stack?: string;
 }
 
 /** What is known of a task: made when somebody asks. */
@@ -168,12 +187,15 @@ export interface TaskRecord {
   readonly after: readonly string[];
   /** The task whose handler put it, by `context.put()`. */
   readonly parent?: string;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: TaskError;
+  /** Every change, the oldest first; of a long one, the first and the newest, 200 or so. */
   readonly history: readonly {
     readonly at: number;
     readonly from: TaskState | 'new';
     readonly to: TaskState;
     readonly why: string;
+    /** Of an attempt that failed, or whose worker was lost: the last one's is the record's own `error`. */
+    readonly error?: TaskError;
   }[];
 }
 

@@ -76,7 +76,7 @@ export const ToManager = {
    * how long it ran in tenths of a ms, u8 PayloadFlags, rest: output
    */
   COMPLETE: 24,
-  /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, rest: error */
+  /** u32 call, u32 handle, u48 lease, u48 number, u32 how long it ran, u8 FailFlags, item summary, item error, item the beginning of its stack (or nothing), for the record */
   FAIL: 25,
   /** u32 call, u32 handle, u48 lease: un-started */
   RELEASE: 26,

@@ -15,6 +15,9 @@ type Refused = (task: Leased, error: unknown) => void;
 /** The outputs of the jobs that an input names, by id. */
 export type Outputs = ReadonlyMap<string, Item>;
 
+/** Characters of a stack that go into the task's record. */
+const LONGEST_STACK = 2_000;
+
 /** Reads inputs one at a time. */
 const reader = new Reader(Buffer.alloc(0));
 
@@ -179,6 +182,7 @@ export class Leased implements LeasedTask {
       writer.u8((hasRefs(item) ? FailFlags.refs : 0) | (final ? FailFlags.final : 0));
       writer.item(summary(error));
       writer.item(item);
+      writer.item(stackOf(error));
     });
     this.#taker.ended(this, ran, now);
     this.#over();
@@ -338,6 +342,16 @@ function lateError(lost: Error): Error {
 function summary(error: unknown): string {
   const text = describe(error);
   return text.length > 500 ? `${text.slice(0, 499)}…` : text;
+}
+
+/** For the record, which never decodes the error itself. */
+function stackOf(error: unknown): string | undefined {
+  try {
+    const stack: unknown = error instanceof Error ? error.stack : undefined;
+    return typeof stack === 'string' ? stack.slice(0, LONGEST_STACK) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function hasRefs(item: Item): boolean {

@@ -6,6 +6,7 @@ import { amountItems, atLeast, backoffItem, checkNames } from './scheduling-item
 
 const policies: readonly PolicyName[] = ['fifo', 'lifo', 'fair', 'critical-path'];
 
+type Kept = 'keepRecords' | 'keepDeadLetters';
 type Given<K extends keyof TaskQueueOptions> = Exclude<TaskQueueOptions[K], undefined>;
 type Check<K extends keyof TaskQueueOptions> = (value: Given<K>) => Item;
 
@@ -24,7 +25,7 @@ function time(name: string): (value: number) => number {
 }
 
 /** Items by the names under which they cross. */
-const items: { readonly [K in Exclude<keyof TaskQueueOptions, 'keepRecords' | 'policy'>]-?: Check<K> } = {
+const items: { readonly [K in Exclude<keyof TaskQueueOptions, Kept | 'policy'>]-?: Check<K> } = {
   maxSize: count('maxSize', 1),
   maxBytes: count('maxBytes', 1),
   retries: count('retries', 0),
@@ -41,18 +42,27 @@ const items: { readonly [K in Exclude<keyof TaskQueueOptions, 'keepRecords' | 'p
   backoff: backoffItem,
 };
 
+/** How what is kept of what has ended is named, and crosses. */
+const kept: readonly (readonly [Kept, string])[] = [
+  ['keepRecords', 'keep'],
+  ['keepDeadLetters', 'keepDead'],
+];
+
 /** [name, item] of every option that says something. A policy of one's own is not among them: it cannot cross. */
 export function taskQueueItems(options: TaskQueueOptions): [name: string, item: Item][] {
-  checkNames('a task queue', options, [...Object.keys(items), 'keepRecords', 'policy']);
+  checkNames('a task queue', options, [...Object.keys(items), ...kept.map(([name]) => name), 'policy']);
   const list: [string, Item][] = [];
   for (const [name, check] of Object.entries(items) as [keyof typeof items, (value: never) => Item][]) {
     const value = options[name];
     const item = value === undefined ? undefined : check(value as never);
     if (item !== undefined) list.push([name, item]);
   }
-  const { keepRecords, policy } = options;
-  if (keepRecords?.count !== undefined) list.push(['keepCount', count('keepRecords.count', 0)(keepRecords.count)]);
-  if (keepRecords?.age !== undefined) list.push(['keepAge', time('keepRecords.age')(keepRecords.age)]);
+  const { policy } = options;
+  for (const [name, prefix] of kept) {
+    const keep = options[name];
+    if (keep?.count !== undefined) list.push([`${prefix}Count`, count(`${name}.count`, 0)(keep.count)]);
+    if (keep?.age !== undefined) list.push([`${prefix}Age`, time(`${name}.age`)(keep.age)]);
+  }
   if (typeof policy === 'string') {
     if (!policies.includes(policy)) {
       throw new TypeError(`there is no policy '${String(policy)}'; there are ${policies.join(', ')}`);

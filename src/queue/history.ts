@@ -4,15 +4,39 @@ import { type Change, type Failure, NEVER, State, type Task } from './task.ts';
 /** Why a blocked task became ready. */
 export const RELEASED = 'all it comes after have succeeded';
 
+/** Most changes of one task that are kept: of more, the first few and the newest. */
+export const MOST_CHANGES = 200;
+const FIRST_CHANGES = 20;
+/** Characters that stay of a text in a history. */
+const LONGEST_WHY = 2_000;
+
 /** A change that the record's own times do not tell. */
-export function noteChange(task: Task, at: number, from: State, to: State, why: string): void {
-  (task.changes ??= released(task)).push({ at, from, to, why });
+export function noteChange(task: Task, at: number, from: State, to: State, why: string, failure?: Failure): void {
+  const changes = (task.changes ??= released(task));
+  changes.push({ at, from, to, why: cut(why), error: failure && errorOf(failure) });
+  if (changes.length > MOST_CHANGES) leaveOut(changes);
+}
+
+/** Two of them become one, so that the history stays a chain. */
+function leaveOut(changes: Change[]): void {
+  const [first, second] = changes.slice(FIRST_CHANGES, FIRST_CHANGES + 2) as [Change, Change];
+  const before = Number(/^(\d+) changes are left out$/.exec(first.why)?.[1] ?? 1);
+  const why = `${before + 1} changes are left out`;
+  changes.splice(FIRST_CHANGES, 2, { at: second.at, from: first.from, to: second.to, why });
+}
+
+function errorOf({ code, message, fields, stack }: Failure): Change['error'] {
+  return { code, message: cut(message), fields, stack };
+}
+
+function cut(text: string): string {
+  return text.length > LONGEST_WHY ? `${text.slice(0, LONGEST_WHY)}…` : text;
 }
 
 /** Its attempt has ended without an outcome: it began when it began, and goes on to `to`. */
-export function noteAttempt(task: Task, now: number, to: State, why: string): void {
+export function noteAttempt(task: Task, now: number, to: State, why: string, failure?: Failure): void {
   noteChange(task, task.startedAt, State.ready, State.leased, `attempt ${task.attempt}`);
-  noteChange(task, now, State.leased, to, why);
+  noteChange(task, now, State.leased, to, why, failure);
 }
 
 /** It has ended, and is to be run anew: the outcome becomes part of its history. */
@@ -20,7 +44,7 @@ export function noteOutcome(task: Task, now: number, to: State, run: number): vo
   const leased = task.startedAt !== NEVER;
   if (leased) noteChange(task, task.startedAt, State.ready, State.leased, `attempt ${task.attempt}`);
   const from = leased ? State.leased : stateBefore(task);
-  noteChange(task, task.endedAt, from, task.state, task.failure?.message ?? 'completed');
+  noteChange(task, task.endedAt, from, task.state, task.failure?.message ?? 'completed', task.failure);
   noteChange(task, now, task.state, to, `run ${run}: asked for again`);
 }
 

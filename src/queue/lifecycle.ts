@@ -8,7 +8,7 @@ import type { Backoff } from '../scheduling.ts';
 import { backoffAfter } from './backoff.ts';
 import type { Demand } from './demands.ts';
 import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf } from './history.ts';
-import { Records } from './records.ts';
+import { type Kept, Records } from './records.ts';
 import type { TaskRules } from './rules.ts';
 import { type Failure, type Holder, NEVER, State, stateNames, type Task } from './task.ts';
 import { Timer, Timers } from './timers.ts';
@@ -60,7 +60,7 @@ export class Lifecycle {
   readonly #decide: Decisions;
   readonly #random: () => number;
 
-  constructor(keep: { count: number; age: number }, decide: Decisions, random: () => number, host: Amounts) {
+  constructor(keep: Kept, decide: Decisions, random: () => number, host: Amounts) {
     this.#decide = decide;
     this.#random = random;
     this.admission = new Admission(
@@ -172,8 +172,8 @@ export class Lifecycle {
     const backoff: Backoff | undefined = task.rules?.asked.backoff ?? this.backoff;
     const pause = backoff === undefined ? 0 : backoffAfter(task.failures, backoff, this.#random);
     const why = `attempt ${task.attempt} failed: ${failure.message}`;
-    if (pause === 0) return this.requeue(task, why, now);
-    noteAttempt(task, now, State.delayed, why);
+    if (pause === 0) return this.requeue(task, why, now, failure);
+    noteAttempt(task, now, State.delayed, why, failure);
     task.startedAt = NEVER;
     this.bytes += task.bytesIn;
     this.#noExpiry(task);
@@ -190,15 +190,15 @@ export class Lifecycle {
       task.failure = failure;
       this.end(task, State.failed, now);
     } else {
-      this.requeue(task, failure.message, now);
+      this.requeue(task, failure.message, now, failure);
     }
   }
 
   /** Back in its old place; `why` is given where an execution has ended. */
-  requeue(task: Task, why: string | undefined, now: number): void {
+  requeue(task: Task, why: string | undefined, now: number, failure?: Failure): void {
     if (why !== undefined) {
       // Its times are about to be overwritten: what they told goes into its history.
-      noteAttempt(task, now, State.ready, why);
+      noteAttempt(task, now, State.ready, why, failure);
       this.#noExpiry(task);
     }
     task.startedAt = NEVER;

@@ -16,7 +16,7 @@ import type { Offer, OfferSpec } from './demands.ts';
 import { noteOutcome } from './history.ts';
 import type { Key } from './keys.ts';
 import { type Decisions, Lifecycle, type Means } from './lifecycle.ts';
-import type { Records } from './records.ts';
+import type { Kept, Records } from './records.ts';
 import { nothingAsked, type QueueRules, type TaskRules } from './rules.ts';
 import { type Failure, type Holder, NEVER, State, Task } from './task.ts';
 import { check, validate } from './validate.ts';
@@ -28,7 +28,7 @@ export interface QueueLimits {
   readonly maxSize: number;
   /** Most bytes of input that may wait. */
   readonly maxBytes: number;
-  readonly keepRecords: { readonly count: number; readonly age: number };
+  readonly keepRecords: Kept;
   /** Who runs what and when; without any, first in, first out by priority. */
   readonly rules?: QueueRules | undefined;
 }

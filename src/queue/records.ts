@@ -1,32 +1,75 @@
 /**
  * The task dict: every task whose record is kept, by number and by chosen id. Finished tasks leave it in the order in
- * which they ended, by count and by age, and never while something still needs them.
+ * which they ended, by count and by age, and never while something still needs them. Dead letters (failed or expired) are
+ * counted apart: however much succeeds after them, they stay.
  */
 import { Deque } from './deque.ts';
 import { Numbered } from './numbered.ts';
-import { automaticNumber, type Task } from './task.ts';
+import { automaticNumber, State, type Task } from './task.ts';
+
+/** How many records of finished tasks are kept, and for how long (ms). */
+export interface Kept {
+  readonly count: number;
+  readonly age: number;
+  /** The same for dead letters; as the others where it is left out. */
+  readonly dead?: { readonly count: number; readonly age: number } | undefined;
+}
+
+/** Finished tasks whose records go by one count and age, in the order of their ends. */
+class Shelf {
+  readonly finished = new Deque<Task>();
+  /** Those that have been revived since they were added to `finished`, and how often. */
+  readonly #revived = new Map<Task, number>();
+  #stale = 0;
+  count = 0;
+  /** Tenths of a millisecond. */
+  age = 0;
+
+  revive(task: Task): void {
+    this.#revived.set(task, (this.#revived.get(task) ?? 0) + 1);
+    this.#stale++;
+  }
+
+  /** Takes out the oldest one whose time has come, if there is one. */
+  due(now: number): Task | undefined {
+    for (;;) {
+      const oldest = this.finished.peek();
+      if (oldest === undefined) return undefined;
+      if (this.#stale > 0 && this.#dropStale(oldest)) continue;
+      if (this.finished.size - this.#stale <= this.count && now - oldest.endedAt <= this.age) return undefined;
+      return this.finished.shift();
+    }
+  }
+
+  /** The oldest stands for an end that is not the task's last. */
+  #dropStale(oldest: Task): boolean {
+    const times = this.#revived.get(oldest);
+    if (times === undefined) return false;
+    if (times === 1) this.#revived.delete(oldest);
+    else this.#revived.set(oldest, times - 1);
+    this.#stale--;
+    this.finished.shift();
+    return true;
+  }
+}
 
 export class Records {
   readonly #byNumber = new Numbered<Task>();
   readonly #byId = new Map<string, Task>();
-  readonly #finished = new Deque<Task>();
-  /** Finished tasks that have been revived since they were added to `#finished`, and how often. */
-  readonly #revived = new Map<Task, number>();
-  #stale = 0;
-  #count = 0;
-  /** Tenths of a millisecond. */
-  #age = 0;
+  readonly #ended = new Shelf();
+  readonly #dead = new Shelf();
   readonly #forgotten: (task: Task) => void;
 
-  constructor(keep: { count: number; age: number }, forgotten: (task: Task) => void) {
+  constructor(keep: Kept, forgotten: (task: Task) => void) {
     this.#forgotten = forgotten;
     this.keep(keep);
   }
 
-  /** How many records of finished tasks, and for how long (ms). */
-  keep(keep: { count: number; age: number }): void {
-    this.#count = keep.count;
-    this.#age = keep.age * 10;
+  keep({ count, age, dead = { count, age } }: Kept): void {
+    this.#ended.count = count;
+    this.#ended.age = age * 10;
+    this.#dead.count = dead.count;
+    this.#dead.age = dead.age * 10;
   }
 
   get size(): number {
@@ -54,31 +97,20 @@ export class Records {
 
   /** The task has ended: from now on its record is kept by count and age. */
   ended(task: Task, now: number): void {
-    this.#finished.push(task);
+    this.#shelfOf(task).finished.push(task);
     this.prune(now);
   }
 
   /** A finished task is to be run anew. */
   revive(task: Task): void {
-    if (task.overdue) {
-      task.overdue = false;
-      return;
-    }
-    this.#revived.set(task, (this.#revived.get(task) ?? 0) + 1);
-    this.#stale++;
+    if (task.overdue) task.overdue = false;
+    else this.#shelfOf(task).revive(task);
   }
 
   /** Lets go of the records whose time has come. */
   prune(now: number): void {
-    for (;;) {
-      const oldest = this.#finished.peek();
-      if (oldest === undefined) return;
-      if (this.#stale > 0 && this.#dropStale(oldest)) continue;
-      if (this.#finished.size - this.#stale <= this.#count && now - oldest.endedAt <= this.#age) return;
-      this.#finished.shift();
-      if (oldest.pins > 0) oldest.overdue = true;
-      else this.#forget(oldest);
-    }
+    this.#prune(this.#ended, now);
+    this.#prune(this.#dead, now);
   }
 
   pin(task: Task): void {
@@ -90,15 +122,15 @@ export class Records {
     if (task.pins === 0 && task.overdue) this.#forget(task);
   }
 
-  /** The oldest stands for an end that is not the task's last. */
-  #dropStale(oldest: Task): boolean {
-    const times = this.#revived.get(oldest);
-    if (times === undefined) return false;
-    if (times === 1) this.#revived.delete(oldest);
-    else this.#revived.set(oldest, times - 1);
-    this.#stale--;
-    this.#finished.shift();
-    return true;
+  #shelfOf({ state }: Task): Shelf {
+    return state === State.failed || state === State.expired ? this.#dead : this.#ended;
+  }
+
+  #prune(shelf: Shelf, now: number): void {
+    for (let task = shelf.due(now); task !== undefined; task = shelf.due(now)) {
+      if (task.pins > 0) task.overdue = true;
+      else this.#forget(task);
+    }
   }
 
   #forget(task: Task): void {

@@ -63,6 +63,8 @@ export interface Failure {
   /** Fields of the error class: [name, value, …]. */
   readonly fields: readonly (string | number | undefined)[];
   readonly cause: unknown;
+  /** Where the error was made, as far as it was told; cut. */
+  readonly stack?: string | undefined;
   /** For a skipped task: the failure of the task it came after. */
   readonly ancestor?: Failure;
 }
@@ -73,6 +75,8 @@ export interface Change {
   readonly from: State;
   readonly to: State;
   readonly why: string;
+  /** What ended the attempt; without its cause, which only the last failure keeps. */
+  readonly error?: Omit<Failure, 'cause' | 'ancestor'> | undefined;
 }
 
 /** Times are tenths of a millisecond since the queue's clock began; -1 where not yet. */

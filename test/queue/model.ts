@@ -130,10 +130,13 @@ export class Model {
   }
 
   prune(now: number): void {
-    const waiting = this.ended.filter((task) => !task.due);
-    waiting.forEach((task, i) => {
-      if (waiting.length - i > this.#count || now - task.endedAt > this.#age) task.due = true;
-    });
+    // Dead letters are counted apart.
+    for (const dead of [false, true]) {
+      const waiting = this.ended.filter((task) => !task.due && (task.state === 'failed') === dead);
+      waiting.forEach((task, i) => {
+        if (waiting.length - i > this.#count || now - task.endedAt > this.#age) task.due = true;
+      });
+    }
     this.#forget();
   }
 

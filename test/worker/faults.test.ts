@@ -114,7 +114,14 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
           cause: { name: 'RangeError', message: 'deep' },
         });
         expect(cause.stack).toContain('tasks.mjs');
-        expect(await handle.record()).toMatchObject({ state: 'failed', attempt: 1 });
+        expect(await handle.record()).toMatchObject({
+          state: 'failed',
+          attempt: 1,
+          error: {
+            message: expect.stringContaining('TypeError: outside'),
+            stack: expect.stringContaining('tasks.mjs'),
+          },
+        });
         const [[lost]] = (await events) as [[object], unknown];
         expect(lost).toMatchObject({ exitCode: 1, signal: undefined, reason: 'TypeError: outside' });
         expect(await queue.run('echo', 'alive')).toBe('alive');

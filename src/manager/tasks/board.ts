@@ -18,7 +18,7 @@ import { Alarm } from './alarm.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { causeOf, checkSame, payloadFrom, readWithRefs } from './payload.ts';
+import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
 import {
   type GraphJob,
   type ParentRef,
@@ -172,9 +172,10 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const final = (reader.u8() & FailFlags.final) !== 0;
     const summary = reader.string();
     const cause = session.adopt(reader.item());
+    const stack = reader.left > 0 ? stackOf(reader.item()) : undefined;
     const task = taker.leases.get(lease);
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
-    const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause };
+    const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
     const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
     if (answer === 'lost') return refuseLease(session, call, lease);
     this.#leaseEnded(taker, lease, answer);
@@ -438,8 +439,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   protected find(id: string): Task {
     const task = this.lookUp(id);
     if (task !== undefined) return task;
-    const { keepCount, keepAge } = this.#options;
-    const kept = `keepRecords: ${keepCount} records, ${keepAge} ms`;
+    const { keepCount, keepAge, keepDeadCount = keepCount, keepDeadAge = keepAge } = this.#options;
+    const dead = `of those that failed: ${keepDeadCount}, ${keepDeadAge} ms`;
+    const kept = `keepRecords: ${keepCount} records, ${keepAge} ms; ${dead}`;
     throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
   }
 }

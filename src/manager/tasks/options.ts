@@ -18,6 +18,9 @@ export interface TaskDefaults {
   readonly leaseTimeout: number;
   readonly keepCount: number;
   readonly keepAge: number;
+  /** Of dead letters; undefined: as of the others. */
+  readonly keepDeadCount: number | undefined;
+  readonly keepDeadAge: number | undefined;
   readonly policy: PolicyName | Policy;
   readonly ageing: number | undefined;
   readonly weights: Readonly<Record<string, number>> | undefined;
@@ -36,6 +39,8 @@ const readers: { readonly [K in keyof TaskDefaults]: (item: Item) => TaskDefault
   leaseTimeout: (item) => durationOf(item, 'leaseTimeout'),
   keepCount: (item) => limitOf(item, 'keepCount', 0),
   keepAge: (item) => durationOf(item, 'keepAge'),
+  keepDeadCount: (item) => limitOf(item, 'keepDeadCount', 0),
+  keepDeadAge: (item) => durationOf(item, 'keepDeadAge'),
   policy(item) {
     if (item === 'fifo' || item === 'lifo' || item === 'fair' || item === 'critical-path') return item;
     throw new TypeError('there is no such policy');
@@ -58,6 +63,8 @@ const builtIn: TaskDefaults = {
   leaseTimeout: 15_000,
   keepCount: 200_000,
   keepAge: 3_600_000,
+  keepDeadCount: undefined,
+  keepDeadAge: undefined,
   policy: 'fifo',
   ageing: undefined,
   weights: undefined,
@@ -96,8 +103,9 @@ function text(value: unknown): string {
 
 /** What of the options the queue's core keeps to. */
 export function limitsOf(options: TaskDefaults): QueueLimits {
-  const { maxSize, maxBytes, keepCount, keepAge } = options;
-  return { maxSize, maxBytes, keepRecords: { count: keepCount, age: keepAge }, rules: rulesOf(options) };
+  const { maxSize, maxBytes, keepCount: count, keepAge: age, keepDeadCount, keepDeadAge } = options;
+  const dead = { count: keepDeadCount ?? count, age: keepDeadAge ?? age };
+  return { maxSize, maxBytes, keepRecords: { count, age, dead }, rules: rulesOf(options) };
 }
 
 function rulesOf({

@@ -105,6 +105,11 @@ export function silent(task: Task, worker: WorkerInfo, timeout: number): Failure
   };
 }
 
+/** Where an error was made, as its worker told it; no more than a record can keep. */
+export function stackOf(item: Item): string | undefined {
+  return typeof item === 'string' ? item.slice(0, 4 * SHORT_TEXT) : undefined;
+}
+
 export function cancelled(task: Task, reason: Item): Failure {
   const why = typeof reason === 'string' ? `: ${reason}` : '';
   return { code: 'QM_TASK_CANCELLED', message: `task '${task.key}' was cancelled${why}`, fields: [], cause: undefined };

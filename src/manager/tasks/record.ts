@@ -1,8 +1,8 @@
 /** A task's record as users read it: made when somebody asks, from the compact form. */
 import type { Item } from '../../protocol/wire.ts';
 import { RELEASED } from '../../queue/history.ts';
-import { NEVER, State, stateNames, type Task } from '../../queue/task.ts';
-import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
+import { type Change, NEVER, State, stateNames, type Task } from '../../queue/task.ts';
+import type { TaskError, TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import type { ManagerCore } from '../core.ts';
 import type { WorkerInfo } from './taker.ts';
 
@@ -29,7 +29,7 @@ export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
     ...(task.state === State.succeeded ? { bytesOut: task.bytesOut } : {}),
     after: task.after?.map((before) => before.key) ?? [],
     ...(task.rules?.asked.parent === undefined ? {} : { parent: task.rules.asked.parent }),
-    ...(task.failure === undefined ? {} : { error: { code: task.failure.code, message: task.failure.message } }),
+    ...(task.failure === undefined ? {} : { error: errorOf(task.failure) }),
     history: historyOf(task, time),
   };
 }
@@ -40,7 +40,7 @@ function attemptOf(task: Task): number {
 }
 
 function historyOf(task: Task, time: (at: number) => number): TaskRecord['history'] {
-  const history: { at: number; from: TaskState | 'new'; to: TaskState; why: string }[] = [];
+  const history: { -readonly [K in keyof HistoryEntry]: HistoryEntry[K] }[] = [];
   const name = (state: number): TaskState => stateNames[state] as TaskState;
   const blocked = task.after !== undefined && task.after.length > 0;
   const first = blocked ? 'blocked' : (task.rules?.asked.delay ?? 0) > 0 ? 'delayed' : 'ready';
@@ -49,7 +49,13 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
     history.push({ at: time(task.readyAt), from: 'blocked', to: 'ready', why: RELEASED });
   }
   for (const change of task.changes ?? []) {
-    history.push({ at: time(change.at), from: name(change.from), to: name(change.to), why: change.why });
+    history.push({
+      at: time(change.at),
+      from: name(change.from),
+      to: name(change.to),
+      why: change.why,
+      ...errorIn(change),
+    });
   }
   if (task.startedAt !== NEVER) {
     history.push({ at: time(task.startedAt), from: 'ready', to: 'leased', why: `attempt ${attemptOf(task)}` });
@@ -59,6 +65,22 @@ function historyOf(task: Task, time: (at: number) => number): TaskRecord['histor
     history.push({ at: time(task.endedAt), from, to: name(task.state), why: task.failure?.message ?? 'completed' });
   }
   return history;
+}
+
+type HistoryEntry = TaskRecord['history'][number];
+
+function errorIn({ error }: Change): { error?: TaskError } {
+  return error === undefined ? {} : { error: errorOf(error) };
+}
+
+/** With the fields of a lost worker: pid, exitCode, signal, reason. */
+function errorOf({ code, message, fields, stack }: NonNullable<Change['error']>): TaskError {
+  const known: Record<string, string | number> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const value = fields[i + 1];
+    if (value !== undefined) known[String(fields[i])] = value;
+  }
+  return { code, message, ...known, ...(stack === undefined ? {} : { stack }) };
 }
 
 /** Those of the tasks that a filter names, whatever its limit. */
