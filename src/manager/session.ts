@@ -130,6 +130,7 @@ export class Session {
       case ToManager.STARTED:
       case ToManager.PROGRESS:
       case ToManager.WINDOW:
+      case ToManager.ENDED:
         return readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();

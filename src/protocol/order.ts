@@ -88,6 +88,7 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.PROGRESS:
     case ToManager.STARTED:
     case ToManager.GRAPH:
+    case ToManager.ENDED:
       return tasks;
     default:
       return strict;
@@ -110,6 +111,7 @@ export function orderToClient(kind: number, reader: Reader): Order {
     case ToClient.TASK:
     case ToClient.TAKEN:
     case ToClient.LOST:
+    case ToClient.STOP:
       return tasks;
     default:
       return strict;

@@ -30,6 +30,8 @@ export interface TaskRules {
   /** ms that it may wait, after its delay, until it is first leased and started; then it has expired. */
   readonly expires?: number | undefined;
   readonly backoff?: Backoff | undefined;
+  /** ms that a run of it may take. The core measures no runs: the queue's owner ends those that are too long. */
+  readonly runTimeout?: number | undefined;
 }
 
 /** What a queue rules for all of its tasks. */
