@@ -100,6 +100,13 @@ export interface PutOptions {
   expires?: number | undefined;
   /** How long it waits after a failure before it is tried again. Default: the queue's `backoff`. */
   backoff?: Backoff | undefined;
+  /**
+   * Longest run (ms), from the start of the handler. Then its `signal` aborts with `TaskTimeoutError`, and whatever it
+   * still says, that is the failure of this attempt; `retries` count. A handler that goes on for the queue's
+   * `cancelGrace` more is ended: the process of a spawned worker is killed and replaced; any other worker loses the lease.
+   * Default: the queue's `runTimeout`.
+   */
+  runTimeout?: number | undefined;
 }
 
 /** What a task queue is made with; where an option is left out, the manager's `queue` option counts. */
@@ -128,6 +135,14 @@ export interface TaskQueueOptions {
   rateLimit?: RateLimit | undefined;
   /** How long a failed task waits before it is tried again, where the put does not say. Default: not at all. */
   backoff?: Backoff | undefined;
+  /** Longest run (ms), where the put does not say. Default: no limit. */
+  runTimeout?: number | undefined;
+  /**
+   * How long (ms) a handler may go on after its `signal` has aborted, because its task was cancelled or has run for too
+   * long, before its process is killed (SIGTERM, SIGKILL 250 ms later), where `startWorkers` spawned it. `Infinity`: for
+   * ever. Default 5,000.
+   */
+  cancelGrace?: number | undefined;
   /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
   keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
   /**
@@ -216,15 +231,18 @@ export interface TaskHandle<out Out = unknown> extends JobRef<Out> {
   readonly id: string;
   /**
    * Its output.
-   * @throws TaskFailedError (cause: the handler's error), WorkerLostError, TaskCancelledError, DependencyFailedError,
-   * UnknownTaskError when retention has let its record go
+   * @throws TaskFailedError (cause: the handler's error), TaskTimeoutError, WorkerLostError, TaskCancelledError,
+   * DependencyFailedError, UnknownTaskError when retention has let its record go
    */
   result(options?: WaitOptions): Promise<Out>;
   /** Where it stands now. @throws UnknownTaskError when retention has let its record go */
   state(): Promise<TaskState>;
   /** All that is known of it. @throws UnknownTaskError when retention has let its record go */
   record(): Promise<TaskRecord>;
-  /** False where it had ended already. */
+  /**
+   * It never runs, or its `signal` aborts; `result()` rejects at once. A spawned worker whose handler goes on for the
+   * queue's `cancelGrace` is killed and replaced. False where it had ended already.
+   */
   cancel(reason?: string): Promise<boolean>;
   /** What its handler reports with `progress()` from now on, until it ends. */
   progress(): AsyncIterable<unknown>;
@@ -239,7 +257,7 @@ export interface LeasedTask<In = unknown> {
   readonly attempt: number;
   /** Grows over all leases of all tasks; a write that carries an older one is late. */
   readonly token: bigint;
-  /** Aborts when the lease is lost or the task is cancelled. */
+  /** Aborts when the lease is lost, the task is cancelled, or it has run for longer than its `runTimeout`. */
   readonly signal: AbortSignal;
   /** @throws LeaseLostError when the lease has ended; the outcome is then not recorded */
   complete(output?: unknown): Promise<void>;

@@ -133,6 +133,7 @@ export class Session {
       case ToManager.LEND:
       case ToManager.RECLAIM:
       case ToManager.LOOP:
+      case ToManager.ENDED:
         return readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();

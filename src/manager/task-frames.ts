@@ -82,7 +82,8 @@ export function readTaskNote(session: Session, kind: number, reader: Reader): vo
   }
   const taker = session.takers.get(handle);
   if (taker === undefined || !(object instanceof Tasks)) return;
-  if (kind === ToManager.STARTED) taker.started = Math.max(taker.started, reader.u48());
+  if (kind === ToManager.STARTED) object.takers.started(taker, reader.u48());
+  else if (kind === ToManager.ENDED) object.takers.ladder.ended(taker, reader.u48());
   else if (kind === ToManager.PROGRESS) readProgress(session, object, taker, reader);
   else if (kind === ToManager.LEND) object.takers.lend(taker, reader.u48());
   else if (kind === ToManager.RECLAIM) object.takers.reclaim(taker, reader.u48());

@@ -12,6 +12,8 @@ export interface ProcessEnd {
   readonly signal: string | undefined;
   /** The error that ended it, as its text. */
   readonly reason: string | undefined;
+  /** The manager had asked for it, because of what one of its tasks did: no other one is to blame. */
+  readonly ordered?: boolean;
 }
 
 interface Voucher {
@@ -22,6 +24,8 @@ interface Voucher {
   end: ProcessEnd | undefined;
   /** Its session has ended; what to do once the process has. */
   settle: ((how: ProcessEnd) => void) | undefined;
+  /** The manager has asked its group to end it for what it runs. */
+  ordered: boolean;
 }
 
 const UNKNOWN: ProcessEnd = { exitCode: undefined, signal: undefined, reason: undefined };
@@ -34,7 +38,7 @@ export class Vouchers {
     const ended = (): void => this.#groupEnded(ticket);
     const forget = (): void => void group.holdings.delete(ended);
     group.holdings.add(ended);
-    this.#vouchers.set(ticket, { group, forget, session: joined, end: undefined, settle: undefined });
+    this.#vouchers.set(ticket, { group, forget, session: joined, end: undefined, settle: undefined, ordered: false });
   }
 
   joined(ticket: string, session: Session): void {
@@ -49,6 +53,15 @@ export class Vouchers {
   /** The worker has been silent for too long: its group is asked to end it. */
   silent(session: Session): void {
     this.#voucherOf(session)?.group.event(0, 'workerSilent', session.peer.ticket);
+  }
+
+  /** A task of the worker must end and does not: its group is asked to end the process. False where nobody vouches for it. */
+  kill(session: Session, why: string): boolean {
+    const voucher = this.#voucherOf(session);
+    if (voucher === undefined) return false;
+    voucher.ordered = true;
+    voucher.group.event(0, 'workerKill', [session.peer.ticket, why]);
+    return true;
   }
 
   /** The worker's session has ended: `settle` runs when its process has, at once where nobody vouches for it. */
@@ -71,6 +84,7 @@ export class Vouchers {
       exitCode: typeof exitCode === 'number' ? exitCode : undefined,
       signal: typeof signal === 'string' ? signal : undefined,
       reason: typeof reason === 'string' ? reason : undefined,
+      ordered: voucher.ordered,
     };
     if (voucher.session === undefined || voucher.settle !== undefined) this.#forget(ticket);
     voucher.settle?.(voucher.end);

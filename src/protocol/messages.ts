@@ -96,6 +96,8 @@ export const ToManager = {
   RECLAIM: 33,
   /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 0 = no more */
   LOOP: 34,
+  /** u32 handle, u48 lease: whoever had the lease that was LOST has ended what he did with it, or never began */
+  ENDED: 36,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 50,
@@ -148,6 +150,8 @@ export const ToClient = {
   RECALL: 156,
   /** u32 call, rest: something on the way to its answer: progress of a task, a job of a run that moved */
   PROGRESS: 157,
+  /** u32 handle, u48 lease, item error: its signal aborts, because it has run for too long; the lease is still there */
+  STOP: 159,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 170,
@@ -198,6 +202,8 @@ export const TaskFlags = {
   outputs: 2,
   /** At most once: the manager must have heard of its start before it starts. */
   once: 4,
+  /** It has a run timeout, which begins when the manager hears of its start: reported always, and before it starts. */
+  timed: 8,
 } as const;
 
 export const Outcome = { succeeded: 0, failed: 1 } as const;
@@ -234,6 +240,7 @@ export const PutKey = {
    * attempt, the id follows from that (childId), and another attempt that puts its like gets this task.
    */
   parent: 40,
+  runTimeout: 20,
 } as const;
 
 /** A failure of the manager in plain form: [code, message, [field, value, …], cause as packed bytes]. */

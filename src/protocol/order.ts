@@ -91,6 +91,7 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.LEND:
     case ToManager.RECLAIM:
     case ToManager.LOOP:
+    case ToManager.ENDED:
       return tasks;
     default:
       return strict;
@@ -113,6 +114,7 @@ export function orderToClient(kind: number, reader: Reader): Order {
     case ToClient.TASK:
     case ToClient.TAKEN:
     case ToClient.LOST:
+    case ToClient.STOP:
       return tasks;
     default:
       return strict;

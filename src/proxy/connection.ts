@@ -279,6 +279,7 @@ export class Connection extends EventEmitter {
         return this.#outcomes(reader);
       case ToClient.TASK:
       case ToClient.LOST:
+      case ToClient.STOP:
         return this.handles.listener(reader.u32())?.frame?.(kind, reader);
       case ToClient.DONE: {
         const first = reader.u32();

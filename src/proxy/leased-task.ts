@@ -31,8 +31,8 @@ export class Leased implements LeasedTask {
   startedAt = 0;
   /** The helper sees it, and may give it back while it waits in the window. */
   shared = false;
-  /** The manager must hear of its start first. */
-  readonly once: boolean;
+  /** TaskFlags. */
+  readonly flags: number;
   readonly #taker: TaskTaker;
   readonly #id: string | undefined;
   readonly #chunk: Buffer;
@@ -45,6 +45,8 @@ export class Leased implements LeasedTask {
   #lost: Error | undefined;
   #ending: Promise<void> | undefined;
   #ended = false;
+  /** The manager took the lease, and waits to hear that nobody does anything with it any more. */
+  #owesEnd = false;
   /** What is told when the attempt is over: guards of locks. */
   #bound: Set<(reason: Error) => void> | undefined;
 
@@ -59,7 +61,7 @@ export class Leased implements LeasedTask {
     from: number,
     to: number,
     outputs: Outputs | undefined,
-    once: boolean,
+    flags: number,
   ) {
     this.#taker = taker;
     this.lease = lease;
@@ -71,7 +73,7 @@ export class Leased implements LeasedTask {
     this.#from = from;
     this.#to = to;
     this.#outputs = outputs;
-    this.once = once;
+    this.flags = flags;
   }
 
   get id(): string {
@@ -131,7 +133,7 @@ export class Leased implements LeasedTask {
   }
 
   #complete(output: unknown, end: PendingEnd | undefined, refused: Refused): void {
-    if (this.#lost !== undefined) throw lateError(this.#lost);
+    if (this.#lost !== undefined) throw this.#late(this.#lost);
     const { connection, handle } = this.#taker;
     const now = performance.now();
     const ran = now - this.startedAt;
@@ -171,7 +173,7 @@ export class Leased implements LeasedTask {
     reject: (error: unknown) => void,
     tooLarge?: FrameTooLargeError,
   ): void {
-    if (this.#lost !== undefined) throw lateError(this.#lost);
+    if (this.#lost !== undefined) throw this.#late(this.#lost);
     const item =
       tooLarge === undefined ? encodeThrown(error, this.#taker.connection.codec) : encodeShortened(error, tooLarge);
     const now = performance.now();
@@ -190,7 +192,7 @@ export class Leased implements LeasedTask {
 
   release(): Promise<void> {
     return this.#end((resolve, reject) => {
-      if (this.#lost !== undefined) throw lateError(this.#lost);
+      if (this.#lost !== undefined) throw this.#late(this.#lost);
       this.#send(ToManager.RELEASE, resolve, reject);
       this.#taker.returned(this);
       this.#over();
@@ -245,9 +247,15 @@ export class Leased implements LeasedTask {
     connection.link.end(start);
   }
 
-  /** The manager, or the end of the session, took the lease away. */
-  lose(reason: Error): void {
+  /** It has run for too long. The lease is still there, so whoever has the task may end what he does with it. */
+  stop(reason: Error): void {
+    (this.#abort ??= new AbortController()).abort(reason);
+  }
+
+  /** The manager, by LOST, or the end of the session, took the lease away. */
+  lose(reason: Error, byManager = false): void {
     if (this.#lost !== undefined) return;
+    this.#owesEnd = byManager;
     this.#lost = reason;
     this.#abort?.abort(reason);
     this.#over(reason);
@@ -262,6 +270,15 @@ export class Leased implements LeasedTask {
     const bound = (this.#bound ??= new Set());
     bound.add(lost);
     return () => bound.delete(lost);
+  }
+
+  /** The end of what has been lost: nobody records it. */
+  #late(lost: Error): LeaseLostError {
+    if (this.#owesEnd) {
+      this.#owesEnd = false;
+      this.#taker.endedLate(this);
+    }
+    return lateError(lost);
   }
 
   /** What is bound to the attempt ends with it, here as in the manager. */
@@ -333,7 +350,7 @@ function endedError(id: string): LeaseLostError {
   return new LeaseLostError(`task '${id}' has been ended`);
 }
 
-function lateError(lost: Error): Error {
+function lateError(lost: Error): LeaseLostError {
   return lost instanceof LeaseLostError
     ? lost
     : new LeaseLostError(`the lease has ended: ${lost.message}`, { cause: lost });

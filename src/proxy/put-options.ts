@@ -5,7 +5,7 @@ import type { Item } from '../protocol/wire.ts';
 import { isOwnId } from '../queue/task.ts';
 import type { PutOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
-import { amountItems, atLeast, backoffItem, checkNames, tagItems, word } from './scheduling-items.ts';
+import { amountItems, atLeast, backoffItem, checkNames, moreThanZero, tagItems, word } from './scheduling-items.ts';
 
 /** Options of every task that is put, and how far ahead to read. */
 export interface PutManyOptions extends Omit<PutOptions, 'id'>, WaitOptions {
@@ -49,6 +49,7 @@ const items: { readonly [K in keyof PutOptions]-?: (value: Given<K>, queue: stri
   },
   expires: (value) => atLeast(0, value, 'expires'),
   backoff: backoffItem,
+  runTimeout: (value) => moreThanZero(value, 'runTimeout'),
 };
 
 const names = Object.keys(items) as readonly (keyof PutOptions)[];

@@ -25,6 +25,12 @@ export function atLeast(least: number, value: unknown, what: string): number {
   throw new RangeError(`${what} must be a number of at least ${least}, not ${String(value)}`);
 }
 
+/** ms; Infinity for no limit. */
+export function moreThanZero(value: unknown, what: string): number {
+  if (typeof value === 'number' && value > 0) return value;
+  throw new RangeError(`${what} must be more than 0 ms, not ${String(value)}`);
+}
+
 /** Each once; undefined for none. */
 export function tagItems(tags: readonly string[]): string[] | undefined {
   if (!Array.isArray(tags)) throw new TypeError('tags must be a list of strings');

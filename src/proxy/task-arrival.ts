@@ -38,10 +38,9 @@ export function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = data.getUint16(at + 15, true);
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
-  const once = (flags & TaskFlags.once) !== 0;
   const from = reader.position;
   reader.skipTo(end);
-  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, once);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, flags);
 }
 
 function outputsFrom(item: Item): Outputs {

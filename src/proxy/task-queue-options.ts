@@ -2,7 +2,7 @@
 import type { Item } from '../protocol/wire.ts';
 import type { PolicyName } from '../scheduling.ts';
 import type { TaskQueueOptions } from '../tasks.ts';
-import { amountItems, atLeast, backoffItem, checkNames } from './scheduling-items.ts';
+import { amountItems, atLeast, backoffItem, checkNames, moreThanZero } from './scheduling-items.ts';
 
 const policies: readonly PolicyName[] = ['fifo', 'lifo', 'fair', 'critical-path'];
 
@@ -18,10 +18,7 @@ function count(name: string, least: number): (value: number) => number {
 }
 
 function time(name: string): (value: number) => number {
-  return (value) => {
-    if (value > 0) return atLeast(0, value, name);
-    throw new RangeError(`${name} must be more than 0 ms, not ${String(value)}`);
-  };
+  return (value) => moreThanZero(value, name);
 }
 
 /** Items by the names under which they cross. */
@@ -40,6 +37,8 @@ const items: { readonly [K in Exclude<keyof TaskQueueOptions, Kept | 'policy'>]-
     return [count('rateLimit.max', 1)(value.max), time('rateLimit.per')(value.per), value.keyed === true];
   },
   backoff: backoffItem,
+  runTimeout: time('runTimeout'),
+  cancelGrace: (value) => atLeast(0, value, 'cancelGrace'),
 };
 
 /** How what is kept of what has ended is named, and crosses. */

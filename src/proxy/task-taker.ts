@@ -7,7 +7,7 @@
  * handler keeps the main thread busy (a client of a manager in its own process needs none: they share the thread).
  */
 import { errorFrom } from '../protocol/errors.ts';
-import { methods, ToClient, ToManager } from '../protocol/messages.ts';
+import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
@@ -26,6 +26,8 @@ const IDLE_GIVE_BACK = 5;
 const SHORT = 0.2;
 /** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
 const FLUSH_EVERY = 1;
+/** Tasks of whose start the manager must hear before they start. */
+const FIRST = TaskFlags.once | TaskFlags.timed;
 /** Weight of the newest duration in the running mean and deviation. */
 const NEWEST = 0.1;
 /** A duration counts as no more than so many times the mean, and SHORTEST ms. */
@@ -165,15 +167,19 @@ export class TaskTaker {
     await this.connection.call(0, methods.manager.indexOf('ping'), []).catch(() => {});
   }
 
-  /** TASK and LOST frames. */
+  /** TASK, STOP and LOST frames. */
   frame(kind: number, reader: Reader): void {
     if (kind === ToClient.TASK) {
       while (reader.left > 0) this.#arrived(readTask(this, reader));
-    } else if (kind === ToClient.LOST) {
+    } else {
       const lease = reader.u48();
       const error = errorFrom(reader.item(), this.connection.codec);
-      for (const task of this.running) if (task.lease === lease) task.lose(error);
-      for (const task of this.#window) if (task.lease === lease) task.lose(error);
+      const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
+      if (kind === ToClient.STOP) return task?.stop(error);
+      if (task !== undefined) return task.lose(error, true);
+      for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
+      // It never begins, or has ended meanwhile.
+      this.#tellEnded(lease);
     }
   }
 
@@ -231,6 +237,20 @@ export class TaskTaker {
     else this.#running.delete(task.lease);
     if (this.#beats !== undefined && !this.#runs) this.#restBeats();
     if (this.#done !== undefined) this.#checkDone();
+  }
+
+  /** A task whose lease the manager took has ended here. */
+  endedLate(task: Leased): void {
+    this.#tellEnded(task.lease);
+    this.returned(task);
+  }
+
+  #tellEnded(lease: number): void {
+    const { link } = this.connection;
+    const start = link.begin(ToManager.ENDED);
+    link.writer.u32(this.handle);
+    link.writer.u48(lease);
+    link.end(start);
   }
 
   /** For the worker loop: when the task ended, at this very moment; undefined where it has not. */
@@ -304,7 +324,7 @@ export class TaskTaker {
       if (task.lost !== undefined) continue;
       task.startedAt = now;
       this.#started = task.lease;
-      if (this.#windowed) this.#reportStart(task.once);
+      if (this.#windowed || task.flags & TaskFlags.timed) this.#reportStart((task.flags & FIRST) !== 0);
       return task;
     }
     this.#shared?.touch();

@@ -194,6 +194,13 @@ export class Lifecycle {
     }
   }
 
+  /** Its worker was ended for what another task did there. At most once is still at most once. */
+  interrupted(task: Task, failure: Failure, now: number): void {
+    if (task.poisonAfter > 1) return this.requeue(task, failure.message, now);
+    task.failure = failure;
+    this.end(task, State.failed, now);
+  }
+
   /** Back in its old place; `why` is given where an execution has ended. */
   requeue(task: Task, why: string | undefined, now: number, failure?: Failure): void {
     if (why !== undefined) {

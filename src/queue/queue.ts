@@ -316,9 +316,18 @@ export class TaskQueue {
 
   /**
    * The worker has ended. A task that had started counts a death; one that had not is simply ready again. It was `alone`
-   * where the worker ran no other task: then the death can only be its doing.
+   * where the worker ran no other task: then the death can only be its doing. It is `innocent` where the worker was
+   * ended for what another one did: then no death is counted.
    */
-  lose(holder: Holder, lease: number, started: boolean, failure: Failure, now: number, alone = true): void {
+  lose(
+    holder: Holder,
+    lease: number,
+    started: boolean,
+    failure: Failure,
+    now: number,
+    alone = true,
+    innocent = false,
+  ): void {
     const task = holder.leases.get(lease);
     if (task === undefined) return;
     this.#life.endLease(task, started, now);
@@ -327,7 +336,8 @@ export class TaskQueue {
       return;
     }
     task.attempt++;
-    this.#life.died(task, alone, failure, now);
+    if (innocent) this.#life.interrupted(task, failure, now);
+    else this.#life.died(task, alone, failure, now);
   }
 
   /** False where the task had ended already. */

@@ -32,6 +32,8 @@ export interface TaskRules {
   readonly backoff?: Backoff | undefined;
   /** Id of the task whose handler put it: kept for its record. */
   readonly parent?: string | undefined;
+  /** ms that a run of it may take. The core measures no runs: the queue's owner ends those that are too long. */
+  readonly runTimeout?: number | undefined;
 }
 
 /** What a queue rules for all of its tasks. */

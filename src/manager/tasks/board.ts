@@ -2,7 +2,14 @@
  * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core what happened, and
  * has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to whoever takes.
  */
-import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
+import {
+  DeadlockError,
+  LeaseLostError,
+  ProtocolError,
+  QueueFullError,
+  QueueShutdownError,
+  UnknownTaskError,
+} from '../../errors.ts';
 import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
@@ -66,7 +73,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
-    this.takers = new Takers(this, made.manager, this.queue, () => this.#options.leaseTimeout, taken);
+    const leaseTimeout = (): number => this.#options.leaseTimeout;
+    this.takers = new Takers(this, made.manager, this.queue, leaseTimeout, taken, () => this.#options);
     this.runs = new Runs(made.manager, this.queue);
   }
 
@@ -145,6 +153,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
     const bytesOut = end - reader.position;
     const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
     const answer = this.queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
@@ -175,8 +184,10 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const stack = reader.left > 0 ? stackOf(reader.item()) : undefined;
     const task = taker.leases.get(lease);
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
-    const failure: Failure = { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
+    const overran = this.takers.ladder.overran(taker, lease);
+    const failure: Failure = overran ?? { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
     const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
+    if (taker.endings !== undefined) this.takers.ladder.ended(taker, lease);
     if (answer === 'lost') return refuseLease(session, call, lease);
     this.#leaseEnded(taker, lease, answer);
     session.done(call);
@@ -185,6 +196,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
     const lease = reader.u48();
+    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
     const answer = this.queue.giveBack(taker, lease, this.now());
     if (answer === 'lost') refuseLease(session, call, lease);
     else session.done(call);
@@ -256,6 +268,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   revoked(_task: Task, lease: number, holder: Holder, failure: Failure): void {
     (holder as Taker).lost(lease, failure);
+    if (failure.code === 'QM_TASK_CANCELLED') this.takers.ladder.cancelled(holder as Taker, lease, failure);
   }
 
   discarded(input: object): void {
@@ -408,6 +421,19 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** Puts that waited for room, in their order. */
   #admit(): void {
     if (this.holder === undefined) this.#putters.admit();
+  }
+
+  /** What comes under a lease that has overrun is not what becomes of it. True where that was its answer. */
+  #tooLate(session: Session, call: number, taker: Taker, lease: number): boolean {
+    const { ladder } = this.takers;
+    const failure = ladder.overran(taker, lease);
+    if (failure === undefined) {
+      ladder.ended(taker, lease);
+      return false;
+    }
+    ladder.timeOut(taker, lease, failure);
+    if (call !== 0) session.failed(call, new LeaseLostError(failure.message));
+    return true;
   }
 
   #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {

@@ -6,7 +6,7 @@ import type { Item } from '../../protocol/wire.ts';
 import { taskQueueItems } from '../../proxy/task-queue-options.ts';
 import type { Backoff, Policy, PolicyName, RateLimit } from '../../scheduling.ts';
 import type { TaskQueueOptions } from '../../tasks.ts';
-import { checkOptions } from '../arguments.ts';
+import { checkOptions, numberOf } from '../arguments.ts';
 import { amountsOf, backoffOf, durationOf, limitOf, rateLimitOf } from './rules.ts';
 
 /** Every option, as it holds. Times in ms. */
@@ -28,6 +28,8 @@ export interface TaskDefaults {
   readonly keyConcurrency: number;
   readonly rateLimit: RateLimit | undefined;
   readonly backoff: Backoff | undefined;
+  readonly runTimeout: number;
+  readonly cancelGrace: number;
 }
 
 /** How each is read, where it crosses. */
@@ -51,6 +53,12 @@ const readers: { readonly [K in keyof TaskDefaults]: (item: Item) => TaskDefault
   keyConcurrency: (item) => limitOf(item, 'keyConcurrency', 1),
   rateLimit: rateLimitOf,
   backoff: backoffOf,
+  runTimeout: (item) => durationOf(item, 'runTimeout'),
+  cancelGrace(item) {
+    const value = numberOf(item, 'cancelGrace');
+    if (value >= 0) return value;
+    throw new RangeError('cancelGrace must be 0 ms or more');
+  },
 };
 
 const names = Object.keys(readers) as (keyof TaskDefaults)[];
@@ -72,6 +80,8 @@ const builtIn: TaskDefaults = {
   keyConcurrency: Infinity,
   rateLimit: undefined,
   backoff: undefined,
+  runTimeout: Infinity,
+  cancelGrace: 5_000,
 };
 
 /** What holds for every queue of a manager that says nothing else. */

@@ -110,6 +110,16 @@ export function stackOf(item: Item): string | undefined {
   return typeof item === 'string' ? item.slice(0, 4 * SHORT_TEXT) : undefined;
 }
 
+/** It ran for longer than `limit` ms. */
+export function timedOut(task: Task, limit: number): Failure {
+  return {
+    code: 'QM_TASK_TIMEOUT',
+    message: `task '${task.key}' (${task.name}) ran for longer than its runTimeout of ${limit} ms`,
+    fields: [],
+    cause: undefined,
+  };
+}
+
 export function cancelled(task: Task, reason: Item): Failure {
   const why = typeof reason === 'string' ? `: ${reason}` : '';
   return { code: 'QM_TASK_CANCELLED', message: `task '${task.key}' was cancelled${why}`, fields: [], cause: undefined };

@@ -6,7 +6,7 @@ import type { TaskRules } from '../../queue/rules.ts';
 import { isOwnId } from '../../queue/task.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
-import { amountsOf, backoffOf, tagsOf, timeOf, wordOf } from './rules.ts';
+import { amountsOf, backoffOf, durationOf, tagsOf, timeOf, wordOf } from './rules.ts';
 
 /** Options of a put. */
 export interface PutOptionItems {
@@ -116,6 +116,9 @@ function readRule(rules: Writable<TaskRules>, key: Item, value: Item): boolean {
       return true;
     case PutKey.backoff:
       rules.backoff = backoffOf(value);
+      return true;
+    case PutKey.runTimeout:
+      rules.runTimeout = durationOf(value, 'runTimeout');
       return true;
     default:
       return false;

@@ -31,6 +31,15 @@ export function offerOf(item: Item, peer: string): OfferSpec {
   };
 }
 
+/** A run that must end: of a task that was cancelled, or under a lease that has overrun. */
+export interface Ending {
+  readonly failure: Failure;
+  /** When it was cancelled; when the run that has overrun began. */
+  readonly since: number;
+  /** The grace is over as well. */
+  overdue: boolean;
+}
+
 /** What ends with leases: waits of an attempt for locks, and locks that it took. */
 class Bound {
   readonly #waits = new Map<number, Set<() => void>>();
@@ -79,6 +88,14 @@ export class Taker implements Holder {
   bound: Bound | undefined = undefined;
   /** The helper that has been asked to give back what has not been started, and has not answered. */
   recalled: Link | undefined = undefined;
+  /** RECALLs that the helper has not answered. */
+  recalls = 0;
+  /** By lease: how long (ms) it may run, once its start has been reported. Only while there is something. */
+  limits: Map<number, number> | undefined = undefined;
+  /** By lease: runs that must end. Only while there is something. */
+  endings: Map<number, Ending> | undefined = undefined;
+  /** Its process is to be ended for what it runs: it is given nothing. The helper has been asked, or the group ordered. */
+  doom: 'asked' | 'ordered' | undefined = undefined;
 
   constructor(session: Session, handle: number, enrol: (spec: OfferSpec) => Offer) {
     const { name, pid, host } = session.peer;
@@ -92,6 +109,27 @@ export class Taker implements Holder {
   /** `end` is called when the lease ends before the function returned is; of one that `waits` before others. */
   bind(lease: number, end: () => void, waits: boolean): () => void {
     return (this.bound ??= new Bound()).bind(lease, end, waits);
+  }
+
+  /** A lease with a limit on its run, whose start will be reported. */
+  limit(lease: number, ms: number): void {
+    const limits = (this.limits ??= new Map<number, number>());
+    // What was given back un-started is still among them.
+    if (limits.size > 2 * this.leases.size)
+      for (const old of limits.keys()) if (!this.leases.has(old)) limits.delete(old);
+    limits.set(lease, ms);
+  }
+
+  mustEnd(lease: number, ending: Ending): void {
+    (this.endings ??= new Map<number, Ending>()).set(lease, ending);
+  }
+
+  /** The run has ended. False where it did not have to. */
+  settled(lease: number): boolean {
+    const { endings } = this;
+    if (endings?.delete(lease) !== true) return false;
+    if (endings.size === 0) this.endings = undefined;
+    return true;
   }
 
   /** There is room for another task that it did not ask for by a call. */
@@ -108,9 +146,10 @@ export class Taker implements Holder {
 
   /**
    * Whether the process may have started on a task: reported so, or the next in line. That of a task that may run once
-   * only is always reported first.
+   * only and that of one with a limit on its run, is always reported first.
    */
   hasStarted(task: Task, position: number): boolean {
+    if (this.limits?.has(task.lease) === true) return false;
     return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
   }
 
@@ -168,13 +207,44 @@ export class Taker implements Holder {
     link.end(start);
   }
 
+  /** What it runs under that lease must end; the lease stays. */
+  stop(lease: number, failure: Failure): void {
+    const { link } = this.session;
+    const start = link.begin(ToClient.STOP);
+    link.writer.u32(this.handle);
+    link.writer.u48(lease);
+    link.writer.item(failureItem(failure));
+    link.end(start);
+  }
+
+  /** The helper has given back whatever had not been started. */
+  hasStartedAll(): void {
+    for (const lease of this.leases.keys()) this.started = Math.max(this.started, lease);
+    this.limits = undefined;
+  }
+
   /** Asks for un-started tasks back, by the helper, which answers even while the main thread is busy. */
   recall(): void {
     const link = this.session.helper;
     if (link === undefined || this.recalled === link) return;
-    this.recalled = link;
     // All of them: the helper tells what has been started, and takes what its main thread has not read up to the last.
-    const leases = [...this.leases.keys()];
+    this.#recall(link, [...this.leases.keys()]);
+  }
+
+  /** Asks for all that may not have been started, cancelled or not. False where there is nothing, or nobody, to ask. */
+  recallAll(): boolean {
+    const link = this.session.helper;
+    const unsure = [...(this.endings?.keys() ?? []), ...this.leases.keys()].filter(
+      (lease) => lease > this.started || this.limits?.has(lease) === true,
+    );
+    if (link === undefined || unsure.length === 0) return false;
+    this.#recall(link, unsure);
+    return true;
+  }
+
+  #recall(link: Link, leases: readonly number[]): void {
+    this.recalls = this.recalled === undefined || this.recalled === link ? this.recalls + 1 : 1;
+    this.recalled = link;
     const start = link.begin(ToClient.RECALL);
     link.writer.u32(this.handle);
     link.writer.u32(leases.length);

@@ -16,6 +16,7 @@ import type { Session } from '../session.ts';
 import type { SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
+import { Ladder, type RunLimits } from './ladder.ts';
 import { lost, payloadItem, silent, writePayload } from './payload.ts';
 import { Taker } from './taker.ts';
 
@@ -38,6 +39,8 @@ export class Takers {
   /** Takers with room in their windows. */
   readonly #hungry = new Set<Taker>();
   readonly #waits = new WaitList<Wait>();
+  /** Ends what must not go on. */
+  readonly ladder: Ladder;
 
   constructor(
     board: SharedObject,
@@ -45,12 +48,14 @@ export class Takers {
     queue: TaskQueue,
     leaseTimeout: () => number,
     taken: () => void,
+    limits: () => RunLimits,
   ) {
     this.#board = board;
     this.#manager = manager;
     this.#queue = queue;
     this.#leaseTimeout = leaseTimeout;
     this.#taken = taken;
+    this.ladder = new Ladder(manager, queue, limits, () => queue.ready > 0 && this.dispatch());
   }
 
   values(): IterableIterator<Taker> {
@@ -162,12 +167,20 @@ export class Takers {
     if (taker.reclaim(lease)) this.#queue.reclaim(taker, lease);
   }
 
+  /** The taker has started that lease and all before. */
+  started(taker: Taker, lease: number): void {
+    taker.started = Math.max(taker.started, lease);
+    if (taker.limits !== undefined) this.ladder.started(taker, lease);
+  }
+
   /** Un-started tasks that the helper took back from the window, in their order. */
   gaveBack(taker: Taker, leases: readonly number[]): void {
     const now = this.#manager.now();
     for (const lease of leases) this.#queue.giveBack(taker, lease, now);
     taker.recalled = undefined;
+    if (taker.recalls > 0) taker.recalls--;
     this.resize(taker, 1);
+    this.ladder.gaveBack(taker, leases);
   }
 
   /** Its handle has been given up; leases that are left end with the session. */
@@ -187,6 +200,7 @@ export class Takers {
       this.#queue.leave(taker.offer);
       losing.push((how) => this.#lose(taker, how));
     }
+    if (losing.length > 0) this.ladder.clear();
     return losing;
   }
 
@@ -205,6 +219,7 @@ export class Takers {
       const { culprit } = taker;
       for (const [lease, task] of [...taker.leases]) {
         if ((taker.extended.get(lease) ?? 0) > now) continue;
+        if (this.ladder.overran(taker, lease) !== undefined) continue;
         const alone = lease === culprit;
         this.#queue.expire(taker, lease, silent(task, taker.worker, this.#leaseTimeout()), now, alone);
       }
@@ -239,16 +254,20 @@ export class Takers {
   }
 
   dropped(reason: Error): void {
+    this.ladder.stop();
     for (const wait of [...this.#waits]) wait.call.fail(reason);
   }
 
   /** False where there is none for this taker. */
   #give(taker: Taker, asked: boolean, now: number): boolean {
+    if (taker.doom !== undefined) return false;
     const task = this.#queue.take(taker, taker.worker, now);
     if (task === undefined) return false;
+    const limit = this.ladder.limitOf(task);
+    if (limit < Infinity) taker.limit(task.lease, limit);
     // With a window of one, a task goes straight to the caller who asked for it.
-    if (asked && taker.window === 1) taker.started = task.lease;
-    this.#send(taker, task);
+    else if (asked && taker.window === 1) taker.started = task.lease;
+    this.#send(taker, task, limit < Infinity);
     return true;
   }
 
@@ -258,7 +277,7 @@ export class Takers {
     this.#manager.watchLeases(this.#leaseTimeout() / 5);
   }
 
-  #send(taker: Taker, task: Task): void {
+  #send(taker: Taker, task: Task, timed: boolean): void {
     const { session } = taker;
     const { link } = session;
     const { writer } = link;
@@ -266,7 +285,7 @@ export class Takers {
     const jobs = input instanceof Packed && input.jobs.length > 0 ? input.jobs : undefined;
     const name = session.announce(task.name);
     link.beginEntry(ToClient.TASK, taker.handle);
-    const once = task.poisonAfter === 1 ? TaskFlags.once : 0;
+    const once = (task.poisonAfter === 1 ? TaskFlags.once : 0) | (timed ? TaskFlags.timed : 0);
     const flags = (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once;
     const at = writer.claim(17);
     const { data } = writer;
@@ -310,7 +329,9 @@ export class Takers {
     const { culprit } = taker;
     for (const [lease, task, started] of taker.starts()) {
       const alone = lease === culprit;
-      this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone);
+      const overran = this.ladder.overran(taker, lease);
+      if (overran !== undefined) this.ladder.timeOut(taker, lease, overran);
+      else this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone, how.ordered);
     }
   }
 }
