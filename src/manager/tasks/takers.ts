@@ -34,6 +34,8 @@ export class Takers {
   readonly #leaseTimeout: () => number;
   /** A task has been taken: there is room for another to wait. */
   readonly #taken: () => void;
+  /** A worker takes no more. */
+  readonly #left: (taker: Taker, how?: ProcessEnd) => void;
   readonly #all = new Set<Taker>();
   /** Takers with room in their windows. */
   readonly #hungry = new Set<Taker>();
@@ -45,12 +47,14 @@ export class Takers {
     queue: TaskQueue,
     leaseTimeout: () => number,
     taken: () => void,
+    left: (taker: Taker, how?: ProcessEnd) => void,
   ) {
     this.#board = board;
     this.#manager = manager;
     this.#queue = queue;
     this.#leaseTimeout = leaseTimeout;
     this.#taken = taken;
+    this.#left = left;
   }
 
   values(): IterableIterator<Taker> {
@@ -146,7 +150,9 @@ export class Takers {
 
   /** A worker loop begins to take through a handle of the session, or takes no more. */
   loops(session: Session, handle: number, loops: boolean): void {
-    this.of(session, handle).loops = loops;
+    const taker = this.of(session, handle);
+    taker.loops = loops;
+    if (!loops) this.#left(taker);
   }
 
   /** The handler of one of its tasks waits for others. */
@@ -312,5 +318,6 @@ export class Takers {
       const alone = lease === culprit;
       this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone);
     }
+    this.#left(taker, how);
   }
 }
