@@ -214,7 +214,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     name = 'default',
     options?: TaskQueueOptions,
   ): TaskQueueProxy<HandlersOf<M>> {
-    return this.#tasks(name, options) as TaskQueueProxy<HandlersOf<M>>;
+    return this.#tasks(name, options);
   }
 
   #tasks(name: string, options: TaskQueueOptions | undefined, attempt?: Attempt): TaskQueueProxy<never> {

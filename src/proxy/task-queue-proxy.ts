@@ -15,6 +15,7 @@ import type {
   Wired,
 } from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import { broadcast } from './broadcast.ts';
 import type { Client } from './client.ts';
 import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
@@ -154,6 +155,21 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       resolve(Promise.reject(error));
     }
     return promise;
+  }
+
+  /**
+   * Runs a task once on every worker that loops on the queue at this moment (`work()`, `startWorkers()`), and resolves
+   * with all outcomes, in the order in which the workers came. None is run again: one whose worker ends, or takes no more,
+   * is rejected with `WorkerLostError`. Workers that come later run none; where workers share a name, any of that name
+   * may run it for the other.
+   */
+  broadcast<N extends TaskName<H>>(
+    name: N,
+    ...[input]: Call<InputOf<H, N>, InputOf<H, N>, never>
+  ): Promise<PromiseSettledResult<OutputOf<H, N>>[]> {
+    return this.#lasting.lending(() => broadcast(this.#calls, name, input)) as Promise<
+      PromiseSettledResult<OutputOf<H, N>>[]
+    >;
   }
 
   /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */

@@ -57,9 +57,10 @@ export async function workWith(
     await flows.run();
   } finally {
     signal?.removeEventListener('abort', end);
-    source.loops(-1);
     source.giveBack();
     await source.settled();
+    // After what it gives back: what was broadcast to it is nobody's then.
+    source.loops(-1);
   }
 }
 

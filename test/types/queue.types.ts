@@ -109,8 +109,15 @@ await work(client.tasks<typeof handlers>(), handlers, { concurrency: 2 });
 defineTasks({ double: 'n' });
 // @ts-expect-error handlers of another module
 await work(client.tasks<H>(), handlers);
-// @ts-expect-error context.put comes with a later release
-defineTasks({ put: (_n: number, context) => context.put('inc', { i: 1 }) });
+const grown = defineTasks({ put: (_n: number, context) => context.put<string>('inc', { i: 1 }) });
+is<string>(await client.tasks<typeof grown>().run('put', 1));
+// @ts-expect-error what the child outputs is a string
+is<number>(await client.tasks<typeof grown>().run('put', 1));
+
+// A broadcast: an outcome of each worker.
+is<PromiseSettledResult<number>[]>(await q.broadcast('inc', { i: 1 }));
+// @ts-expect-error the input is missing
+await q.broadcast('inc');
 
 // map: outputs, or outcomes.
 is<Stream<number>>(q.map('inc', [{ i: 1 }]));

@@ -14,7 +14,7 @@ import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
-import { childId, type Failure, type Holder, type Task } from '../../queue/task.ts';
+import { type Failure, type Holder, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -22,6 +22,7 @@ import { type Made, SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import { WaitList } from '../wait-list.ts';
 import { Alarm } from './alarm.ts';
+import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
@@ -49,6 +50,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #configured: boolean;
   protected readonly queue: TaskQueue;
   protected readonly outcomes: Outcomes;
+  protected readonly broadcasts: Broadcasts;
   readonly #putters: Putters;
   readonly #children: Children;
   protected readonly runs: Runs;
@@ -73,8 +75,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
-    const leaseTimeout = (): number => this.#options.leaseTimeout;
-    this.takers = new Takers(this, made.manager, this.queue, leaseTimeout, taken, () => this.#options);
+    this.broadcasts = new Broadcasts(this.outcomes, (task, failure) => this.queue.cancel(task, failure, this.now()));
+    const left = (taker: Taker, how?: ProcessEnd): void => this.broadcasts.left(taker, how);
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left);
     this.runs = new Runs(made.manager, this.queue);
   }
 
@@ -116,13 +119,13 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const specOf = (job: GraphJob, after: readonly string[], weight: number): TaskSpec => {
       const { input, bytesIn } = payloadFrom(job.input);
       const rules = weigh ? { ...job.options.rules, weight } : job.options.rules;
-      const spec = this.#specOf(job.name, input, bytesIn, { ...job.options, after, rules });
+      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after, rules });
       if (input instanceof Packed) this.keep(input);
       return spec;
     };
     const submit = (): void => {
       try {
-        if (this.queue.shut) throw this.#shut();
+        if (this.queue.shut) throw this.shutError();
         this.runs.submit(session, id, jobs, specOf, this.now());
         session.done(call);
       } catch (error) {
@@ -305,11 +308,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** No more is put: those who wait to are refused. */
   protected shutPuts(): void {
     this.queue.shutdown();
-    this.#putters.fail(this.#shut());
+    this.#putters.fail(this.shutError());
     this.#allDone();
   }
 
-  #shut(): Error {
+  protected shutError(): Error {
     return new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`);
   }
 
@@ -332,9 +335,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #put(put: PutSpec, held: boolean): void {
     const { session, call } = put;
     try {
-      const id = this.#idOf(put);
+      const id = this.#children.idOf(put);
       if (id !== undefined && this.#repeated(put, id)) return;
-      if (this.queue.shut) throw this.#shut();
+      if (this.queue.shut) throw this.shutError();
       if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
       } else if (put.flags & PutFlags.nowait) {
@@ -349,17 +352,10 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     }
   }
 
-  /** The id that it will have, where its automatic one will not do. @throws LeaseLostError of its parent */
-  #idOf({ session, options: { id, parent } }: PutSpec): string | undefined {
-    if (parent === undefined) return id;
-    const { number } = this.#children.parentOf(session, parent.lease);
-    return parent.place === undefined ? id : childId(number, parent.place);
-  }
-
   #accept(put: PutSpec): void {
     if (put.options.parent !== undefined) return this.#acceptChild(put, put.options.parent);
     const { session, call, name, input, bytesIn, flags, options } = put;
-    const spec = this.#specOf(name, input, bytesIn, options);
+    const spec = this.specOf(name, input, bytesIn, options);
     if (input instanceof Packed) this.keep(input);
     const task = this.queue.put(spec, this.now(), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
@@ -369,8 +365,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #acceptChild(put: PutSpec, { lease }: ParentRef): void {
     const { session, call, name, input, bytesIn, flags, options } = put;
     const parent = this.#children.parentOf(session, lease);
-    const id = this.#idOf(put);
-    const spec = this.#specOf(name, input, bytesIn, options);
+    const id = this.#children.idOf(put);
+    const spec = this.specOf(name, input, bytesIn, options);
     const rules = { ...options.rules, parent: parent.key };
     if (input instanceof Packed) this.keep(input);
     try {
@@ -383,7 +379,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     }
   }
 
-  #specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
+  protected specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
     const { id, priority = 0, retries = this.#options.retries } = options;
     const after = options.after?.map((before) => this.find(before)) ?? [];
     if (input instanceof Packed) {

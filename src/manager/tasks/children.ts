@@ -8,8 +8,9 @@
  */
 import { LeaseLostError } from '../../errors.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
-import { State, type Task } from '../../queue/task.ts';
+import { childId, State, type Task } from '../../queue/task.ts';
 import type { Session } from '../session.ts';
+import type { PutSpec } from './put-options.ts';
 
 export class Children {
   readonly #queue: TaskQueue;
@@ -32,6 +33,13 @@ export class Children {
       if (task !== undefined && this.#queue.records.byNumber(task.number) === task) return task;
     }
     throw new LeaseLostError(`lease ${lease} has ended: what its attempt puts now would be nobody's`);
+  }
+
+  /** The id that it will have, where its automatic one will not do. @throws LeaseLostError of its parent */
+  idOf({ session, options: { id, parent } }: PutSpec): string | undefined {
+    if (parent === undefined) return id;
+    const { number } = this.parentOf(session, parent.lease);
+    return parent.place === undefined ? id : childId(number, parent.place);
   }
 
   /** The parent has put it: its record stays until the parent has ended. */

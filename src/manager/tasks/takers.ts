@@ -27,6 +27,11 @@ interface Wait {
   leave: () => boolean;
 }
 
+interface TakerLimits extends RunLimits {
+  /** ms */
+  readonly leaseTimeout: number;
+}
+
 export class Takers {
   readonly #board: SharedObject;
   readonly #manager: ManagerCore;
@@ -35,6 +40,8 @@ export class Takers {
   readonly #leaseTimeout: () => number;
   /** A task has been taken: there is room for another to wait. */
   readonly #taken: () => void;
+  /** A worker takes no more. */
+  readonly #left: (taker: Taker, how?: ProcessEnd) => void;
   readonly #all = new Set<Taker>();
   /** Takers with room in their windows. */
   readonly #hungry = new Set<Taker>();
@@ -46,15 +53,16 @@ export class Takers {
     board: SharedObject,
     manager: ManagerCore,
     queue: TaskQueue,
-    leaseTimeout: () => number,
+    limits: () => TakerLimits,
     taken: () => void,
-    limits: () => RunLimits,
+    left: (taker: Taker, how?: ProcessEnd) => void,
   ) {
     this.#board = board;
     this.#manager = manager;
     this.#queue = queue;
-    this.#leaseTimeout = leaseTimeout;
+    this.#leaseTimeout = () => limits().leaseTimeout;
     this.#taken = taken;
+    this.#left = left;
     this.ladder = new Ladder(manager, queue, limits, () => queue.ready > 0 && this.dispatch());
   }
 
@@ -151,7 +159,9 @@ export class Takers {
 
   /** A worker loop begins to take through a handle of the session, or takes no more. */
   loops(session: Session, handle: number, loops: boolean): void {
-    this.of(session, handle).loops = loops;
+    const taker = this.of(session, handle);
+    taker.loops = loops;
+    if (!loops) this.#left(taker);
   }
 
   /** The handler of one of its tasks waits for others. */
@@ -333,5 +343,6 @@ export class Takers {
       if (overran !== undefined) this.ladder.timeOut(taker, lease, overran);
       else this.#queue.lose(taker, lease, started, lost(task, taker.worker, how), now, alone, how.ordered);
     }
+    this.#left(taker, how);
   }
 }

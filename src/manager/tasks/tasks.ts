@@ -1,13 +1,13 @@
 /** A task dict and queue, shared with everybody: what can be asked of it, and done to it, by calls. */
 import { encode } from '../../protocol/codec.ts';
-import type { Item } from '../../protocol/wire.ts';
+import { type Item, Packed } from '../../protocol/wire.ts';
 import { State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { numberOf, textOf } from '../arguments.ts';
 import type { Answer, Call } from '../call.ts';
 import type { Made } from '../shared-object.ts';
 import { TaskBoard } from './board.ts';
-import { cancelled, outcomeItem } from './payload.ts';
+import { cancelled, outcomeItem, payloadFrom } from './payload.ts';
 import { filterFrom, matching, recordOf } from './record.ts';
 
 export class Tasks extends TaskBoard {
@@ -118,6 +118,28 @@ export class Tasks extends TaskBoard {
     for (const task of [...this.#matching({ state: ['blocked', 'delayed', 'ready'] })]) {
       this.queue.cancel(task, cancelled(task, 'its queue was shut down'), this.now());
     }
+  }
+
+  /** Runs a task on every worker loop that is there: reports [place, outcome, output | error] of each as it ends. */
+  broadcast(call: Call, [name, input]: readonly Item[]): Answer {
+    const task = textOf(name, 'the name of a task');
+    const workers = [...this.takers.values()].filter(({ loops, session }) => loops && !session.ended);
+    if (workers.length === 0) return undefined;
+    return call.park(
+      this.broadcasts.begin(
+        call,
+        workers.map((taker) => [taker, this.#putFor(taker.worker.name, task, input)]),
+      ),
+    );
+  }
+
+  /** A task for one worker, which runs it once or not at all. */
+  #putFor(worker: string, name: string, item: Item): Task {
+    if (this.queue.shut) throw this.shutError();
+    const { input, bytesIn } = payloadFrom(item);
+    const spec = this.specOf(name, input, bytesIn, { retries: 0, atMostOnce: true, rules: { worker } });
+    if (input instanceof Packed) this.keep(input);
+    return this.queue.put(spec, this.now());
   }
 
   // --- runs of job graphs ---
