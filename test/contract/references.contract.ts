@@ -444,8 +444,11 @@ export function referencesContract(setting: Setting): void {
         expect(await ancestor.cause.cause.counter.add()).toBe(2);
         await ancestor.cause.cause.counter.dispose();
         await count(client, before.length + 1);
-        await queue.put('x');
+        // The next dead letter takes the place of the one, and what succeeds that of who was skipped.
+        for (const name of ['x', 'y']) await queue.put(name);
         await (await queue.get()).complete();
+        await count(client, before.length + 1);
+        await (await queue.get()).fail(new Error('another'));
         await queue.dict.size();
         await settled(client, before);
       });
