@@ -162,7 +162,7 @@ export class TaskTaker {
       if (task !== undefined) return task.lose(error, true);
       for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
       // It never begins, or has ended meanwhile.
-      this.#tellEnded(lease);
+      this.#tell(ToManager.ENDED, lease);
     }
   }
 
@@ -223,16 +223,8 @@ export class TaskTaker {
 
   /** A task whose lease the manager took has ended here. */
   endedLate(task: Leased): void {
-    this.#tellEnded(task.lease);
+    this.#tell(ToManager.ENDED, task.lease);
     this.returned(task);
-  }
-
-  #tellEnded(lease: number): void {
-    const { link } = this.connection;
-    const start = link.begin(ToManager.ENDED);
-    link.writer.u32(this.handle);
-    link.writer.u48(lease);
-    link.end(start);
   }
 
   /** For the worker loop: when the task ended, at this very moment; undefined where it has not. */
@@ -400,10 +392,14 @@ export class TaskTaker {
 
   #report(): void {
     this.#reported = this.#started;
+    this.#tell(ToManager.STARTED, this.#started);
+  }
+
+  #tell(kind: number, lease: number): void {
     const { link } = this.connection;
-    const start = link.begin(ToManager.STARTED);
+    const start = link.begin(kind);
     link.writer.u32(this.handle);
-    link.writer.u48(this.#started);
+    link.writer.u48(lease);
     link.end(start);
   }
 

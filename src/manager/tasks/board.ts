@@ -2,14 +2,7 @@
  * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core what happened, and
  * has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to whoever takes.
  */
-import {
-  DeadlockError,
-  LeaseLostError,
-  ProtocolError,
-  QueueFullError,
-  QueueShutdownError,
-  UnknownTaskError,
-} from '../../errors.ts';
+import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
 import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
@@ -143,7 +136,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
     const bytesOut = end - reader.position;
     const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
     const answer = this.queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
@@ -185,7 +178,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
     const lease = reader.u48();
-    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
     const answer = this.queue.giveBack(taker, lease, this.now());
     if (answer === 'lost') refuseLease(session, call, lease);
     else session.done(call);
@@ -376,19 +369,6 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** Puts that waited for room, in their order. */
   #admit(): void {
     if (this.holder === undefined) this.#putters.admit();
-  }
-
-  /** What comes under a lease that has overrun is not what becomes of it. True where that was its answer. */
-  #tooLate(session: Session, call: number, taker: Taker, lease: number): boolean {
-    const { ladder } = this.takers;
-    const failure = ladder.overran(taker, lease);
-    if (failure === undefined) {
-      ladder.ended(taker, lease);
-      return false;
-    }
-    ladder.timeOut(taker, lease, failure);
-    if (call !== 0) session.failed(call, new LeaseLostError(failure.message));
-    return true;
   }
 
   #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {
