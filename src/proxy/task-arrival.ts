@@ -49,3 +49,11 @@ function outputsFrom(item: Item): Outputs {
     for (let i = 0; i + 1 < item.length; i += 2) outputs.set(String(item[i]), item[i + 1] as Item);
   return outputs;
 }
+
+/** What the event tells of tasks that nobody here can run. */
+export function unrunnableFrom(item: Item): object {
+  const [queue, tags, worker, amounts] = item as [string, string[], string | undefined, (string | number)[]];
+  const resources: Record<string, number> = {};
+  for (let i = 0; i + 1 < amounts.length; i += 2) resources[String(amounts[i])] = Number(amounts[i + 1]);
+  return { queue, tags, worker, resources };
+}

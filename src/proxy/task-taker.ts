@@ -16,7 +16,7 @@ import type { Connection } from './connection.ts';
 import type { Helper } from './helper.ts';
 import type { Leased } from './leased-task.ts';
 import { MAX_WINDOW, SharedWindow } from './shared-window.ts';
-import { PendingTake, readTask } from './task-arrival.ts';
+import { PendingTake, readTask, unrunnableFrom } from './task-arrival.ts';
 
 /** How much work a window holds (ms). */
 const WINDOW_TIME = 1;
@@ -179,13 +179,13 @@ export class TaskTaker {
       if (task !== undefined) return task.lose(error, true);
       for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
       // It never begins, or has ended meanwhile.
-      this.#tellEnded(lease);
+      this.#tell(ToManager.ENDED, lease);
     }
   }
 
   /** The manager tells this queue's own lease timeout, or asks for what has not been started. */
   event(event: string, item: Item): void {
-    if (event === 'unrunnable') return this.#tellUnrunnable(item);
+    if (event === 'unrunnable') return void this.connection.emit('unrunnable', unrunnableFrom(item));
     if (event !== 'leaseTimeout' || typeof item !== 'number') return;
     this.#leaseTimeout = item;
     this.#startHelper()?.beatEvery(item / 5);
@@ -194,13 +194,6 @@ export class TaskTaker {
       this.#beats = undefined;
       this.#beat();
     }
-  }
-
-  #tellUnrunnable(item: Item): void {
-    const [queue, tags, worker, amounts] = item as [string, string[], string | undefined, (string | number)[]];
-    const resources: Record<string, number> = {};
-    for (let i = 0; i + 1 < amounts.length; i += 2) resources[String(amounts[i])] = Number(amounts[i + 1]);
-    this.connection.emit('unrunnable', { queue, tags, worker, resources });
   }
 
   sessionEnded(reason: Error): void {
@@ -241,16 +234,8 @@ export class TaskTaker {
 
   /** A task whose lease the manager took has ended here. */
   endedLate(task: Leased): void {
-    this.#tellEnded(task.lease);
+    this.#tell(ToManager.ENDED, task.lease);
     this.returned(task);
-  }
-
-  #tellEnded(lease: number): void {
-    const { link } = this.connection;
-    const start = link.begin(ToManager.ENDED);
-    link.writer.u32(this.handle);
-    link.writer.u48(lease);
-    link.end(start);
   }
 
   /** For the worker loop: when the task ended, at this very moment; undefined where it has not. */
@@ -418,10 +403,14 @@ export class TaskTaker {
 
   #report(): void {
     this.#reported = this.#started;
+    this.#tell(ToManager.STARTED, this.#started);
+  }
+
+  #tell(kind: number, lease: number): void {
     const { link } = this.connection;
-    const start = link.begin(ToManager.STARTED);
+    const start = link.begin(kind);
     link.writer.u32(this.handle);
-    link.writer.u48(this.#started);
+    link.writer.u48(lease);
     link.end(start);
   }
 

@@ -151,6 +151,7 @@ class Nonsense {
         this.#lease(writer);
         return writer.f64(random.pick([0, 1, -1, NaN, Infinity, 1e300]));
       case ToManager.STARTED:
+      case ToManager.ENDED:
       case ToManager.PROGRESS:
         this.#tasksHandle(writer);
         this.#lease(writer);

@@ -333,7 +333,8 @@ describe.each(places)('%s', (place) => {
       [{ delay: 1, runAt: new Date() }, 'delay and runAt'],
       [{ runAt: new Date(Number.NaN) }, 'runAt must be a Date'],
       [{ expires: -1 }, 'expires must be'],
-      [{ runTimeout: 1 }, "no option 'runTimeout'"],
+      [{ runTimeout: 0 }, 'runTimeout must be more than 0 ms, not 0'],
+      [{ runTimeout: '5 s' }, 'runTimeout must be more than 0 ms, not 5 s'],
       [{ backoff: { base: 1, factr: 2 } }, "backoff has no option 'factr'"],
       [{ tag: ['x'] }, "no option 'tag'"],
     ] as const) {

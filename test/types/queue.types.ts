@@ -24,6 +24,7 @@ await q.put('now', undefined, { priority: 1 });
 await q.put('maybe');
 await q.put('maybe', 3);
 await q.put('inc', { i: 1 }, { id: 'a', after: ['b'], retries: 2, atMostOnce: true, timeout: 5 });
+await q.put('inc', { i: 1 }, { timeout: 5, runTimeout: 60_000 });
 await q.putNowait('inc', { i: 1 }, { priority: 1 });
 // @ts-expect-error input missing
 await q.put('inc');
@@ -90,6 +91,7 @@ interface ByInterface {
 }
 is<string>(await client.tasks<ByInterface>().run('a', 1));
 client.tasks<H>('default', { maxSize: 10, maxBytes: 1e6, retries: 1, poisonAfter: 2, leaseTimeout: 1_000 });
+client.tasks<H>('default', { runTimeout: 60_000, cancelGrace: Infinity });
 client.tasks<H>('default', { rateLimit: { max: 1, per: 1_000, keyed: true }, policy: 'lifo', weights: { a: 2 } });
 // @ts-expect-error there is no such policy
 client.tasks<H>('default', { policy: 'random' });

@@ -3,6 +3,7 @@
  * where that does not help, with their process.
  */
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   DependencyFailedError,
@@ -15,7 +16,8 @@ import {
   WorkerLostError,
 } from 'quartermaster';
 import { partyOfTest } from '../kit/parties.ts';
-import { aClient, aGate, aGroup, fresh, isAlive, sharedRig, type Started, working } from '../kit/tasks-rig.ts';
+import { aClient, aGate, aGroup, fresh, isAlive, places, sharedRig, type Started, working } from '../kit/tasks-rig.ts';
+import { until } from '../kit/until.ts';
 import { withWindow } from '../kit/windows.ts';
 
 const module = new URL('../fixtures/ladder-tasks.mjs', import.meta.url);
@@ -25,7 +27,7 @@ const GRACE = 100;
 
 type Told = Started & { readonly reason?: string; readonly signal?: string };
 
-describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
+describe.each(['socket', 'process'] as const)('a manager %s', (place) => {
   const rig = sharedRig(place);
 
   function aQueue(options: TaskQueueOptions = { cancelGrace: GRACE }) {
@@ -95,12 +97,12 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
     );
 
     test('retries count, deaths do not: three processes are killed for it, and the fourth attempt succeeds', async () => {
-      const { queue, started } = await owned(1, 1, { cancelGrace: 0, poisonAfter: 2, runTimeout: LIMIT });
-      const handle = await queue.put('spin', { started, times: 3 }, { retries: 3, atMostOnce: false });
+      const { queue, group } = await owned(1, 1, { cancelGrace: 0, poisonAfter: 2, runTimeout: LIMIT });
       const pids = new Set<number>();
-      for (let attempt = 1; attempt <= 4; attempt++) pids.add((await started.get()).pid);
+      group.on('workerLost', ({ pid }) => pids.add(pid));
+      const handle = await queue.put('spin', { times: 3 }, { retries: 3 });
       expect(await handle.result()).toBe(4);
-      expect(pids.size).toBe(4);
+      expect(pids.size).toBe(3);
       expect(whys(await handle.record()).filter((why) => why.includes('runTimeout'))).toHaveLength(3);
     });
 
@@ -171,7 +173,7 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
       const { client, queue, group, started } = await owned(1, 3, { cancelGrace: GRACE, poisonAfter: 2 });
       const go = client.queue();
       const bystander = await queue.put('meet', { started, go });
-      const once1 = await queue.put('meet', { started, go }, { atMostOnce: true });
+      const bound = await queue.put('meet', { started, go }, { atMostOnce: true });
       await Promise.all([started.get(), started.get()]);
       for (let round = 1; round <= 2; round++) {
         const lost = once(group, 'workerLost');
@@ -181,7 +183,7 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
         // The bystander runs again.
         while ((await started.get()).id !== bystander.id);
       }
-      const error = await once1.result().catch((reason: unknown) => reason);
+      const error = await bound.result().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(WorkerLostError);
       expect((error as Error).message).toContain('ran for longer than its runTimeout');
       await go.put(1);
@@ -207,30 +209,234 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
     });
   });
 
-  describe('W5 a worker that nobody may kill', () => {
-    test('after the grace its lease is lost: another one has the task, what it says is refused, and it lives', async () => {
-      const { client, name, queue } = aQueue();
-      working(await aClient(rig()), name, { mine: (_, { signal }) => signal.aborted });
-      const other = await aClient(rig());
-      const handle = await queue.put('held', undefined, { runTimeout: LIMIT, retries: 1 });
-      // The loop has no such handler.
-      const held = await other
-        .tasks(name)
-        .get()
-        .catch((error: unknown) => expect.unreachable(String(error)));
-      void client;
-      expect(held.attempt).toBeGreaterThan(0);
-      const fired = held.signal.aborted ? undefined : once(held.signal, 'abort');
-      await fired;
-      expect(held.signal.reason).toBeInstanceOf(TaskTimeoutError);
-      void handle;
+  describe('Q10 the task of a spawned worker is cancelled while it runs', () => {
+    test.each(['ignore', 'spin', 'stubborn'] as const)(
+      '%s: cancelled from a third process, by its id; its result rejects at once, and its process is replaced',
+      async (name) => {
+        const { queue, name: queueName, group, started } = await owned();
+        const lost = once(group, 'workerLost');
+        const handle = await queue.put(name, { started });
+        const { pid } = await started.get();
+        const party = await partyOfTest({ connectionFile: rig().connectionFile as string });
+        const cancel = party.run(
+          ({ client }, of, id) => client.tasks(of).cancel(id, 'not needed'),
+          queueName,
+          handle.id,
+        );
+        await expect(handle.result()).rejects.toThrow(TaskCancelledError);
+        expect(await cancel).toBe(1);
+        if (name === 'stubborn') expect(await started.get()).toEqual({ signal: 'SIGTERM' });
+        expect(await lost).toMatchObject([
+          { pid, signal: 'SIGKILL', reason: expect.stringContaining('not needed, and went on after its signal') },
+        ]);
+        expect(await queue.run('pid')).not.toBe(pid);
+        const record = await handle.record();
+        expect(record).toMatchObject({ state: 'cancelled', attempt: 1, pid });
+        expect(whys(record)).toEqual(['put', 'attempt 1', `task '${handle.id}' was cancelled: not needed`]);
+      },
+    );
+
+    test('its handler ends in the grace: the worker lives, and what it returned is nothing', async () => {
+      const { queue, group, started } = await owned();
+      group.on('workerLost', () => expect.unreachable('it obeyed'));
+      const pid = await queue.run('pid');
+      const handle = await queue.put('obey', { started, returns: true });
+      await started.get();
+      expect(await handle.cancel()).toBe(true);
+      expect(await started.get()).toEqual({ reason: 'QM_TASK_CANCELLED' });
+      await graceOver();
+      expect(await queue.run('pid')).toBe(pid);
+      expect(await handle.state()).toBe('cancelled');
     });
+
+    test('a thread that was blocked before it had told that it began', async () => {
+      const { queue, group } = await owned();
+      for (let i = 0; i < 20; i++) await Promise.all(Array.from({ length: 100 }, () => queue.run('echo')));
+      const lost = once(group, 'workerLost');
+      const begun = aGate();
+      const handle = await queue.put('spinAtOnce', begun.file);
+      await until(() => Promise.resolve(existsSync(begun.file)));
+      expect(await handle.cancel()).toBe(true);
+      await expect(handle.result()).rejects.toThrow(TaskCancelledError);
+      expect(await lost).toMatchObject([{ signal: 'SIGKILL' }]);
+      expect(await queue.run('echo', 'another one')).toBe('another one');
+    });
+
+    test('what is cancelled un-started, behind one that keeps the thread, is no reason to kill anybody', async () => {
+      const { queue, group, started } = await owned();
+      group.on('workerLost', () => expect.unreachable('nobody was to blame'));
+      const { gate, long, short } = await withWindow(
+        queue,
+        3,
+        async () => {
+          const gate = aGate();
+          const puts = [queue.put('spinUntil', { started, file: gate.file })];
+          for (let i = 0; i < 20; i++) puts.push(queue.put('echo', i));
+          const [long, ...short] = await Promise.all(puts);
+          await started.get();
+          return { gate, long, short };
+        },
+        async ({ gate, long, short }) => {
+          gate.open();
+          await long?.result();
+          await Promise.all(short.map((handle) => handle.result()));
+        },
+      );
+      for (const handle of short) expect(await handle.cancel()).toBe(true);
+      await graceOver();
+      gate.open();
+      expect(await long?.result()).toBe(1);
+      expect(await long?.record()).toMatchObject({ attempt: 1 });
+      for (const handle of short) expect(await handle.state()).toBe('cancelled');
+      expect(await queue.run('echo', 'it goes on')).toBe('it goes on');
+    });
+
+    test('what ran beside it runs again, and one that had ended when the cancel came costs no worker', async () => {
+      const { client, queue, group, started } = await owned(1, 2, { cancelGrace: GRACE, poisonAfter: 2 });
+      const go = client.queue();
+      const bystander = await queue.put('meet', { started, go });
+      await started.get();
+      for (let i = 0; i < 50; i++) {
+        const handle = await queue.put('echo', i);
+        const [cancelled, outcome] = await Promise.all([
+          handle.cancel(),
+          handle.result().then(
+            () => 'succeeded',
+            () => 'cancelled',
+          ),
+        ]);
+        expect(outcome).toBe(cancelled ? 'cancelled' : 'succeeded');
+      }
+      await graceOver();
+      expect(group.workers()).toHaveLength(1);
+      expect(await bystander.record()).toMatchObject({ attempt: 1 });
+      for (let round = 2; round <= 3; round++) {
+        const handle = await queue.put('ignore', { started });
+        while ((await started.get()).id !== handle.id);
+        await handle.cancel();
+        while ((await started.get()).id !== bystander.id);
+        expect(await bystander.record()).toMatchObject({ attempt: round, state: 'leased' });
+      }
+      await go.put(1);
+      expect(await bystander.result()).toBe(3);
+    });
+
+    test('with no end to the grace nobody is killed', async () => {
+      const { client, queue, group, started } = await owned(1, 1, { cancelGrace: Infinity });
+      group.on('workerLost', () => expect.unreachable('it may go on'));
+      const go = client.queue();
+      const handle = await queue.put('linger', { started, go });
+      await started.get();
+      await handle.cancel();
+      await started.get();
+      await graceOver();
+      const after = queue.run('pid');
+      await go.put(1);
+      expect(await after).toBe(group.workers()[0]?.pid);
+    });
+  });
+
+  /** Another task of a worker, cancelled now, has been given as long as all that were cancelled before. */
+  async function graceOver(): Promise<void> {
+    const { queue, group, started } = await owned(1, 1, { cancelGrace: 2 * GRACE });
+    const lost = once(group, 'workerLost');
+    const handle = await queue.put('ignore', { started });
+    await started.get();
+    await handle.cancel();
+    await lost;
+  }
+});
+
+describe.each(places)('W5 a worker that nobody may kill (%s)', (place) => {
+  const rig = sharedRig(place);
+
+  async function aQueue(options: TaskQueueOptions) {
+    const { client } = rig();
+    const name = fresh('queue');
+    const worker = await aClient(rig());
+    return { name, worker, queue: client.tasks(name, options), elsewhere: worker.tasks(name) };
+  }
+
+  test('after the grace its lease is lost: another one may have the task, and what the first says is refused', async () => {
+    const { queue, elsewhere } = await aQueue({ cancelGrace: GRACE, poisonAfter: 1 });
+    const handle = await queue.put('x', undefined, { runTimeout: LIMIT, retries: 1 });
+    const first = await elsewhere.get();
+    const other = (await aClient(rig())).tasks(queue.name as string);
+    // Waits until the first has lost it.
+    const second = await other.get();
+    expect([second.id, second.attempt]).toEqual([handle.id, 2]);
+    expect(first.signal.reason).toBeInstanceOf(TaskTimeoutError);
+    for (const late of [() => first.complete('late'), () => first.extend(9)]) {
+      await expect(late()).rejects.toThrow(LeaseLostError);
+    }
+    await second.complete('in time');
+    expect(await handle.result()).toBe('in time');
+    expect(whys(await handle.record()).filter((why) => why.includes('runTimeout'))).toHaveLength(1);
+  });
+
+  test.each(['complete', 'release'] as const)(
+    '%s in the grace is refused, again and again, and the task has timed out',
+    async (how) => {
+      const { queue, elsewhere } = await aQueue({});
+      const handle = await queue.put('x', undefined, { runTimeout: LIMIT });
+      const task = await elsewhere.get();
+      if (!task.signal.aborted) await once(task.signal, 'abort');
+      expect(task.signal.reason).toBeInstanceOf(TaskTimeoutError);
+      expect(await handle.state()).toBe('leased');
+      await expect(task[how]()).rejects.toThrow(LeaseLostError);
+      await expect(task.complete('again')).rejects.toThrow(LeaseLostError);
+      await expect(handle.result()).rejects.toThrow(TaskTimeoutError);
+    },
+  );
+
+  test('fail in the grace: it is the timeout that is recorded; `retry: false` still counts', async () => {
+    const { queue, elsewhere } = await aQueue({});
+    const handle = await queue.put('x', undefined, { runTimeout: LIMIT, retries: 5 });
+    const task = await elsewhere.get();
+    if (!task.signal.aborted) await once(task.signal, 'abort');
+    await task.fail(new Error('mine'), { retry: false });
+    await expect(handle.result()).rejects.toThrow(TaskTimeoutError);
+    expect(await handle.record()).toMatchObject({ attempt: 1, error: { code: 'QM_TASK_TIMEOUT' } });
+  });
+
+  test('Q10 cancelled in the grace: cancelled, once', async () => {
+    const { queue, elsewhere } = await aQueue({ cancelGrace: Infinity });
+    const handle = await queue.put('x', undefined, { runTimeout: LIMIT });
+    const task = await elsewhere.get();
+    if (!task.signal.aborted) await once(task.signal, 'abort');
+    expect(await handle.cancel('enough')).toBe(true);
+    await expect(handle.result()).rejects.toThrow(TaskCancelledError);
+    await expect(task.complete()).rejects.toThrow(LeaseLostError);
+    expect(await handle.record()).toMatchObject({ state: 'cancelled', attempt: 1 });
+  });
+
+  test('work(): a handler that has ended in time is none of its business; one that obeys has timed out', async () => {
+    const { name, worker, queue } = await aQueue({ runTimeout: 60_000 });
+    working(worker, name, {
+      quick: (input) => input,
+      slow: (_, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+    });
+    const quick = Array.from({ length: 500 }, (_, i) => queue.run('quick', i));
+    expect(await Promise.all(quick)).toEqual(Array.from({ length: 500 }, (_, i) => i));
+    await expect(queue.run('slow', undefined, { runTimeout: LIMIT })).rejects.toThrow(TaskTimeoutError);
+    expect(await queue.run('quick', 'it goes on')).toBe('it goes on');
+  });
+
+  test('a handler that was cancelled and has ended is no more a task that runs', async () => {
+    const { name, worker, queue } = await aQueue({});
+    const loop = working(worker, name, {
+      slow: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
+      quick: () => 'next',
+    });
+    const handle = await queue.put('slow');
+    while ((await handle.state()) !== 'leased');
+    await handle.cancel();
+    expect(await queue.run('quick')).toBe('next');
+    await loop.stop();
   });
 });
 
 function whys({ history }: TaskRecord): string[] {
   return history.map(({ why }) => why);
 }
-void LeaseLostError;
-void TaskCancelledError;
-void partyOfTest;

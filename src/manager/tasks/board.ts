@@ -2,14 +2,7 @@
  * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core what happened, and
  * has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to whoever takes.
  */
-import {
-  DeadlockError,
-  LeaseLostError,
-  ProtocolError,
-  QueueFullError,
-  QueueShutdownError,
-  UnknownTaskError,
-} from '../../errors.ts';
+import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
 import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
@@ -27,14 +20,7 @@ import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
-import {
-  type GraphJob,
-  type ParentRef,
-  putOptions,
-  type PutOptionItems,
-  type PutSpec,
-  readGraphJobs,
-} from './put-options.ts';
+import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
 import { Putters } from './putters.ts';
 import { Runs } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
@@ -156,7 +142,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
     const bytesOut = end - reader.position;
     const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
     const answer = this.queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
@@ -199,7 +185,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   readRelease(session: Session, call: number, taker: Taker, reader: Reader): void {
     const lease = reader.u48();
-    if (taker.endings !== undefined && this.#tooLate(session, call, taker, lease)) return;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
     const answer = this.queue.giveBack(taker, lease, this.now());
     if (answer === 'lost') refuseLease(session, call, lease);
     else session.done(call);
@@ -353,25 +339,13 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   #accept(put: PutSpec): void {
-    if (put.options.parent !== undefined) return this.#acceptChild(put, put.options.parent);
     const { session, call, name, input, bytesIn, flags, options } = put;
-    const spec = this.specOf(name, input, bytesIn, options);
-    if (input instanceof Packed) this.keep(input);
-    const task = this.queue.put(spec, this.now(), session, call);
-    if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
-  }
-
-  /** Its parent may have lost its lease while the put waited, or hold what it asks for. */
-  #acceptChild(put: PutSpec, { lease }: ParentRef): void {
-    const { session, call, name, input, bytesIn, flags, options } = put;
-    const parent = this.#children.parentOf(session, lease);
-    const id = this.#children.idOf(put);
-    const spec = this.specOf(name, input, bytesIn, options);
-    const rules = { ...options.rules, parent: parent.key };
+    const asked = this.specOf(name, input, bytesIn, options);
+    const spec = options.parent === undefined ? asked : this.#children.specOf(put, options.parent, asked);
     if (input instanceof Packed) this.keep(input);
     try {
-      const task = this.queue.put({ ...spec, id, rules, parent }, this.now(), session, call);
-      this.#children.add(parent, task);
+      const task = this.queue.put(spec, this.now(), session, call);
+      if (spec.parent !== undefined) this.#children.add(spec.parent, task);
       if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
     } catch (error) {
       if (input instanceof Packed) this.letGo(input);
@@ -417,19 +391,6 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** Puts that waited for room, in their order. */
   #admit(): void {
     if (this.holder === undefined) this.#putters.admit();
-  }
-
-  /** What comes under a lease that has overrun is not what becomes of it. True where that was its answer. */
-  #tooLate(session: Session, call: number, taker: Taker, lease: number): boolean {
-    const { ladder } = this.takers;
-    const failure = ladder.overran(taker, lease);
-    if (failure === undefined) {
-      ladder.ended(taker, lease);
-      return false;
-    }
-    ladder.timeOut(taker, lease, failure);
-    if (call !== 0) session.failed(call, new LeaseLostError(failure.message));
-    return true;
   }
 
   #leaseEnded(taker: Taker, lease: number, answer: LeaseAnswer): void {

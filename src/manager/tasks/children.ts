@@ -7,7 +7,7 @@
  * A parent that lost its worker has not failed: a child that took the worker with it stays failed.
  */
 import { LeaseLostError } from '../../errors.ts';
-import type { TaskQueue } from '../../queue/queue.ts';
+import type { TaskQueue, TaskSpec } from '../../queue/queue.ts';
 import { childId, State, type Task } from '../../queue/task.ts';
 import type { Session } from '../session.ts';
 import type { PutSpec } from './put-options.ts';
@@ -40,6 +40,12 @@ export class Children {
     if (parent === undefined) return id;
     const { number } = this.parentOf(session, parent.lease);
     return parent.place === undefined ? id : childId(number, parent.place);
+  }
+
+  /** A child as it is put. @throws LeaseLostError: its parent may have lost its lease while the put waited */
+  specOf(put: PutSpec, { lease }: ParentRef, asked: TaskSpec): TaskSpec {
+    const parent = this.parentOf(put.session, lease);
+    return { ...asked, id: this.idOf(put), rules: { ...asked.rules, parent: parent.key }, parent };
   }
 
   /** The parent has put it: its record stays until the parent has ended. */

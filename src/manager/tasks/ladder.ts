@@ -11,6 +11,7 @@
  *
  * One alarm for the queue. What ends in time leaves its rung behind, and those are cleared away when they are many.
  */
+import { LeaseLostError } from '../../errors.ts';
 import { Heap } from '../../queue/heap.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
 import type { Failure, Task } from '../../queue/task.ts';
@@ -66,6 +67,11 @@ export class Ladder {
     );
   }
 
+  /** Rungs, also those that nothing will climb. */
+  get size(): number {
+    return this.#rungs.size;
+  }
+
   /** How long (ms) a run of the task may take; Infinity for any time. */
   limitOf(task: Task): number {
     return task.rules?.asked.runTimeout ?? this.#limits().runTimeout;
@@ -103,6 +109,21 @@ export class Ladder {
   /** Whether the lease, which is still there, has overrun: it is being ended, and this is its failure. */
   overran(taker: Taker, lease: number): Failure | undefined {
     return taker.leases.has(lease) ? taker.endings?.get(lease)?.failure : undefined;
+  }
+
+  /**
+   * The taker says by `call` (0: it wants no answer) what became of the lease. True where that is not what becomes of it,
+   * because it has overrun, and the call has its answer.
+   */
+  tooLate(taker: Taker, call: number, lease: number): boolean {
+    const failure = this.overran(taker, lease);
+    if (failure === undefined) {
+      this.ended(taker, lease);
+      return false;
+    }
+    this.timeOut(taker, lease, failure);
+    if (call !== 0) taker.session.failed(call, new LeaseLostError(failure.message));
+    return true;
   }
 
   /** Ends a lease that has overrun: its attempt has failed. */
