@@ -90,7 +90,7 @@ export class Admission {
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
     for (const key of this.#keys.values()) {
-      key.lines.length = 0;
+      key.clear();
       this.#unschedule(key);
     }
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
@@ -178,6 +178,7 @@ export class Admission {
     const cell = this.#cellOf(task);
     this.#groups.arrived(cell.group);
     cell.lanes.push(task);
+    if (this.#special === 0 && task.rules === undefined) return;
     if (this.#isSpecial(task) && ++this.#special === 1) this.#refresh(this.#plain, now);
     if (this.#special > 0) this.#refresh(cell, now);
   }
@@ -229,7 +230,8 @@ export class Admission {
     }
     if (rules === undefined) {
       this.#running--;
-      return this.#gated || this.#search.reserving.size > 0;
+      // While nothing special is ready, nobody is held up.
+      return this.#gated || (this.#special > 0 && this.#search.reserving.size > 0);
     }
     this.#free(task, rules);
     rules.lent = false;
@@ -347,8 +349,10 @@ export class Admission {
       if (key !== undefined) {
         key.running++;
         key.bucket?.take(now);
-        if (this.#keys.open(key, now)) this.#return(key, cell);
-        else if (key.lines.length > 0 && key.running < this.#keys.limit) this.#schedule(key);
+        if (key.lines.length > 0) {
+          if (this.#keys.open(key, now)) this.#return(key, cell);
+          else if (key.running < this.#keys.limit) this.#schedule(key);
+        }
       }
     }
     this.#refresh(cell, now);
@@ -365,10 +369,16 @@ export class Admission {
       head = cell.lanes.head();
     }
     if (head === cell.shown) return;
+    if (head === undefined) return this.#hide(cell);
     const { views } = cell.demand;
-    if (cell.shown !== undefined) for (const view of views) view.remove(cell, this.#byHead);
-    cell.shown = head;
-    if (head !== undefined) for (const view of views) view.add(cell, this.#byHead);
+    if (cell.shown === undefined) {
+      cell.shown = head;
+      for (const view of views) view.add(cell, this.#byHead);
+    } else {
+      for (const view of views) view.lift(cell, this.#byHead);
+      cell.shown = head;
+      for (const view of views) view.place(cell, this.#byHead);
+    }
   }
 
   #hide(cell: Cell): void {

@@ -110,6 +110,11 @@ export class Demand {
     if (shared) this.#host.freed();
   }
 
+  /** It needs one of these. */
+  asksFor(names: readonly string[]): boolean {
+    return this.needs.some(({ name }) => names.includes(name));
+  }
+
   /** They use a resource of the same name. */
   competes(other: Demand): boolean {
     return this.needs.some(({ name }) => other.needs.some((need) => need.name === name));
@@ -140,7 +145,7 @@ export class Demands {
     const tags = sortedTags(rules.tags ?? []);
     const needs = needsOf(rules);
     if (tags.length === 0 && needs.length === 0 && rules.worker === undefined) return this.plain;
-    const signature = JSON.stringify([tags, needs, rules.worker]);
+    const signature = signatureOf(tags, needs, rules.worker);
     let demand = this.#bySignature.get(signature);
     if (demand === undefined) {
       demand = new Demand(signature, tags, rules, this.#host);
@@ -157,7 +162,14 @@ export class Demands {
   }
 }
 
-function needsOf({ resources = {} }: TaskRules): (readonly [string, number])[] {
+/** Of most classes one tag, which needs no quoting: a list begins with a bracket. */
+function signatureOf(tags: readonly string[], needs: readonly unknown[], worker: string | undefined): string {
+  if (tags.length === 1 && needs.length === 0 && worker === undefined) return `tag ${tags[0]}`;
+  return JSON.stringify([tags, needs, worker]);
+}
+
+function needsOf({ resources }: TaskRules): (readonly [string, number])[] {
+  if (resources === undefined) return [];
   return Object.entries(resources)
     .filter(([, amount]) => amount > 0)
     .sort(([a], [b]) => (a < b ? -1 : 1));
@@ -165,5 +177,5 @@ function needsOf({ resources = {} }: TaskRules): (readonly [string, number])[] {
 
 /** Each once, in one order. */
 export function sortedTags(tags: readonly string[]): readonly string[] {
-  return [...new Set(tags)].sort();
+  return tags.length < 2 ? tags : [...new Set(tags)].sort();
 }

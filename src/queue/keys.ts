@@ -17,6 +17,8 @@ export interface Line {
   readonly lanes: Lanes;
 }
 
+const none: readonly Line[] = [];
+
 export class Key {
   readonly text: string;
   readonly number: number;
@@ -24,7 +26,7 @@ export class Key {
   running = 0;
   /** Unfinished tasks of it. */
   live = 0;
-  readonly lines: Line[] = [];
+  #lines: Line[] | undefined = undefined;
   bucket: Bucket | undefined;
   /** When it will open by its rate: set while tasks wait for that. */
   timer: Timer | undefined = undefined;
@@ -35,12 +37,22 @@ export class Key {
     this.bucket = bucket;
   }
 
+  /** None for most keys: made for the first task that waits. */
+  get lines(): readonly Line[] {
+    return this.#lines ?? none;
+  }
+
+  /** The lines are dropped, and who stands in them. */
+  clear(): void {
+    this.#lines = undefined;
+  }
+
   /** The task waits beside its cell until the key opens. */
   park(task: Task, cell: Cell, order: Order): void {
     let line = this.lines.find((one) => one.cell === cell);
     if (line === undefined) {
       line = { cell, lanes: new Lanes(order) };
-      this.lines.push(line);
+      (this.#lines ??= []).push(line);
     }
     line.lanes.push(task);
   }
@@ -51,13 +63,13 @@ export class Key {
     if (at < 0) return undefined;
     const { lanes } = this.lines[at] as Line;
     const task = lanes.shift();
-    if (lanes.size === 0) this.lines.splice(at, 1);
+    if (lanes.size === 0) this.#lines?.splice(at, 1);
     return task;
   }
 
   /** Lines without a task are dropped. */
   tidy(): void {
-    for (let at = this.lines.length - 1; at >= 0; at--) if (this.lines[at]?.lanes.size === 0) this.lines.splice(at, 1);
+    this.#lines = this.#lines?.filter(({ lanes }) => lanes.size > 0);
   }
 }
 

@@ -14,6 +14,10 @@ class Lane {
   readonly of: Lanes;
   readonly priority: number;
   readonly #order: Order;
+  /** The order's `ring`. */
+  readonly #ring: Order['ring'];
+  /** Nothing but the ring says who is next, while the heap is empty. */
+  readonly #plain: boolean;
   readonly #fresh = new Deque<Task>();
   readonly #back: Heap<Task>;
   #newest = -1;
@@ -22,12 +26,14 @@ class Lane {
     this.of = of;
     this.priority = priority;
     this.#order = order;
+    this.#ring = order.ring;
+    this.#plain = order.ring === 'first' && order.ageing === 0;
     this.#back = new Heap<Task>((a, b) => order.inLane(a, b));
   }
 
   push(task: Task): void {
     task.spot = this;
-    if (task.number > this.#newest && this.#order.ring !== undefined) {
+    if (task.number > this.#newest && this.#ring !== undefined) {
       this.#newest = task.number;
       this.#fresh.push(task);
     } else {
@@ -36,7 +42,7 @@ class Lane {
   }
 
   head(): Task | undefined {
-    const last = this.#order.ring === 'last';
+    const last = this.#ring === 'last';
     const fresh = last ? this.#fresh.peekLast() : this.#fresh.peek();
     if (this.#back.size === 0) return fresh;
     const back = this.#back.peek() as Task;
@@ -45,14 +51,14 @@ class Lane {
 
   /** Takes out its head where that is in the ring alone, and there really: the way of nearly all. */
   quick(): Task | undefined {
-    if (this.#back.size > 0 || this.#order.ring !== 'first' || this.#fresh.peek()?.spot !== this) return undefined;
+    if (!this.#plain || this.#back.size > 0 || this.#fresh.peek()?.spot !== this) return undefined;
     return this.#fresh.shift();
   }
 
   /** Takes out its head. */
   drop(head: Task): void {
     if (this.#back.size > 0 && this.#back.peek() === head) this.#back.pop();
-    else if (this.#order.ring === 'last') this.#fresh.pop();
+    else if (this.#ring === 'last') this.#fresh.pop();
     else this.#fresh.shift();
   }
 
@@ -101,7 +107,7 @@ export class Lanes {
   }
 
   shift(): Task | undefined {
-    let task = this.#order.ageing === 0 ? this.#lanes[0]?.quick() : undefined;
+    let task = this.#lanes[0]?.quick();
     if (task === undefined) {
       const lane = this.#first();
       if (lane === undefined) return undefined;

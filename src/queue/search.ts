@@ -29,26 +29,29 @@ export class Search {
   /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */
   find(offer: Offer, now: number): Cell | undefined {
     const walk = this.#walk;
-    const passed: Cell[] = [];
-    const blocked: string[] = [];
+    // Made where somebody is passed over, which is rare.
+    let passed: Cell[] | undefined;
+    let blocked: string[] | undefined;
     walk.start(offer);
     for (let cell = walk.next(); cell !== undefined; cell = walk.next()) {
       const { demand } = cell;
       const key = cell.shown?.rules?.key;
       if (key !== undefined && !this.#keys.open(key, now)) return cell;
+      // The view of the offer's tags shows what these suffice for; that of its name does not look at tags.
+      if (demand.needs.length === 0 && demand.worker === undefined) return cell;
       if (!demand.possible(offer)) continue;
       if (demand.needs.length === 0) return cell;
-      if (blocked.length > 0 && demand.needs.some(({ name }) => blocked.includes(name))) continue;
+      if (blocked !== undefined && demand.asksFor(blocked)) continue;
       if (demand.fits(offer.amounts)) {
-        for (const other of passed) if (other.demand.competes(demand)) other.passed++;
+        for (const other of passed ?? []) if (other.demand.competes(demand)) other.passed++;
         return cell;
       }
-      passed.push(cell);
+      (passed ??= []).push(cell);
       if (cell.passed < this.reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
       this.reserving.add(cell);
       for (const { name, host } of demand.needs) {
-        if (host !== undefined || cell.reserved === offer) blocked.push(name);
+        if (host !== undefined || cell.reserved === offer) (blocked ??= []).push(name);
       }
     }
     return undefined;

@@ -45,7 +45,7 @@ export class View {
 
   add(cell: Cell, before: ByHead): void {
     const { group } = cell;
-    let share = group.shares.find((one) => one.view === this);
+    let share = this.#shareOf(group);
     if (share === undefined) {
       share = { view: this, group, cells: [] };
       group.shares.push(share);
@@ -56,13 +56,29 @@ export class View {
 
   remove(cell: Cell, before: ByHead): void {
     const { group } = cell;
-    const at = group.shares.findIndex((one) => one.view === this);
-    const share = group.shares[at];
+    const share = this.#shareOf(group);
     if (share === undefined) return;
     take(share.cells, cell, before);
     if (share.cells.length > 0) return;
     take(this.shares, share, lessUsed);
-    group.shares.splice(at, 1);
+    group.shares.splice(group.shares.indexOf(share), 1);
+  }
+
+  /** Its first task is about to be another one: it leaves its place, until `place`. Alone it has nowhere to go. */
+  lift(cell: Cell, before: ByHead): void {
+    const cells = this.#shareOf(cell.group)?.cells;
+    if (cells !== undefined && cells.length > 1) take(cells, cell, before);
+  }
+
+  /** Its first task is another one since `lift`. */
+  place(cell: Cell, before: ByHead): void {
+    const cells = this.#shareOf(cell.group)?.cells;
+    if (cells !== undefined && cells[0] !== cell) put(cells, cell, before);
+  }
+
+  #shareOf({ shares }: Group): Share | undefined {
+    for (const share of shares) if (share.view === this) return share;
+    return undefined;
   }
 }
 
