@@ -10,7 +10,7 @@ import { LeaseLostError } from '../../errors.ts';
 import type { TaskQueue, TaskSpec } from '../../queue/queue.ts';
 import { childId, State, type Task } from '../../queue/task.ts';
 import type { Session } from '../session.ts';
-import type { PutSpec } from './put-options.ts';
+import type { ParentRef, PutSpec } from './put-options.ts';
 
 export class Children {
   readonly #queue: TaskQueue;
