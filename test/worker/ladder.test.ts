@@ -195,7 +195,7 @@ describe.each(['socket', 'process'] as const)('a manager %s', (place) => {
       const graph = new JobGraph();
       const long = graph.add('spin', { started }, { id: 'long' });
       graph.add('echo', { after: long }, { id: 'next' });
-      await using run = await queue.runGraph(graph);
+      await using run = queue.runGraph(graph);
       await expect(run.result()).rejects.toThrow();
       const [job, next] = [await queue.dict.get(`${run.id}/long`), await queue.dict.get(`${run.id}/next`)];
       expect(job).toMatchObject({ state: 'failed', error: { code: 'QM_TASK_TIMEOUT' } });
@@ -361,7 +361,7 @@ describe.each(places)('W5 a worker that nobody may kill (%s)', (place) => {
     const { queue, elsewhere } = await aQueue({ cancelGrace: GRACE, poisonAfter: 1 });
     const handle = await queue.put('x', undefined, { runTimeout: LIMIT, retries: 1 });
     const first = await elsewhere.get();
-    const other = (await aClient(rig())).tasks(queue.name as string);
+    const other = (await aClient(rig())).tasks(queue.name);
     // Waits until the first has lost it.
     const second = await other.get();
     expect([second.id, second.attempt]).toEqual([handle.id, 2]);
