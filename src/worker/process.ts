@@ -85,6 +85,9 @@ async function run(orders: WorkerOrders): Promise<void> {
     exitCode = 1;
     stop.abort();
   };
+  // Whoever has been told that it is ready may broadcast to it.
+  source.loops(1);
+  await source.settled();
   attribute();
   watchErrors({ worker: name, taker: source, report, retire: () => retire('error'), endBroken });
   endOnSignals();
@@ -94,6 +97,7 @@ async function run(orders: WorkerOrders): Promise<void> {
   try {
     const handlers = counted(tasks.handlers, orders.maxTasks);
     await workWith(source, client, handlers, { concurrency, name, signal: stop.signal });
+    source.loops(-1);
     // Its queue has been shut down: there is nothing left to do but to wait for the end of the group.
     if (!stop.signal.aborted) await once(stop.signal, 'abort');
     await tasks.teardown?.();
