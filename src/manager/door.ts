@@ -18,6 +18,7 @@ import {
   ToManager,
 } from '../protocol/messages.ts';
 import type { Reader } from '../protocol/wire.ts';
+import { Deadline } from '../transport/deadline.ts';
 import { Link } from '../transport/link.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { ManagerCore } from './core.ts';
@@ -104,7 +105,7 @@ class Entrance {
   readonly #channel: string;
   readonly #keeper: Doorkeeper;
   readonly #nonce = newNonce();
-  readonly #deadline: NodeJS.Timeout;
+  readonly #deadline: Deadline;
   #hello: Hello | undefined;
   #proved = false;
   #session: Session | undefined;
@@ -116,7 +117,7 @@ class Entrance {
     this.#channel = channel;
     this.#keeper = keeper;
     const deadline = options.deadlines?.handshake ?? HANDSHAKE_DEADLINE;
-    this.#deadline = setTimeout(() => transport.destroy(), deadline).unref();
+    this.#deadline = new Deadline(deadline, () => transport.destroy()).unref();
     this.link = new Link(transport, HANDSHAKE_FRAME_LIMIT, {
       frame: (kind, reader) => this.#frame(kind, reader),
       turnEnded: () => this.#turnEnded(),
@@ -203,7 +204,7 @@ class Entrance {
     const name = reader.string();
     const claim = reader.scalar();
     const secret = reader.scalar();
-    clearTimeout(this.#deadline);
+    this.#deadline.met();
     this.link.decoder.limit = frameBytes;
     this.link.sendLimit = frameBytes;
     let id: number;
@@ -261,7 +262,7 @@ class Entrance {
   }
 
   #closed(): void {
-    clearTimeout(this.#deadline);
+    this.#deadline.met();
     this.#keeper.closed(this);
     if (this.#session !== undefined) this.#options.core.left(this.#session);
     if (this.#helped?.helper === this.link) this.#helped.helper = undefined;

@@ -18,6 +18,8 @@ export const HANDSHAKE_FRAME_LIMIT = 1024;
 export const HANDSHAKE_BUDGET = 4096;
 /** The handshake must be done within this time (ms). */
 export const HANDSHAKE_DEADLINE = 5_000;
+/** A worker and its helper, who know that there is a manager, wait for so long (ms): it may be busy. */
+export const WORKER_HANDSHAKE_DEADLINE = 60_000;
 /** A frame that has begun must have arrived within this time of silence (ms). */
 export const PARTIAL_FRAME_DEADLINE = 30_000;
 /** Default of `limits.frameBytes`. */

@@ -7,11 +7,13 @@ import {
   HANDSHAKE_FRAME_LIMIT,
   PROTOCOL_VERSION,
   Refusal,
-  type Role,
+  Role,
   ToClient,
   ToManager,
+  WORKER_HANDSHAKE_DEADLINE,
 } from '../protocol/messages.ts';
 import type { Reader, Scalar } from '../protocol/wire.ts';
+import { Deadline } from '../transport/deadline.ts';
 import { Link } from '../transport/link.ts';
 import type { Transport } from '../transport/transport.ts';
 
@@ -52,9 +54,11 @@ export function enter(
     /** The one kind that may come next: a manager that skips its proof is none. */
     let expected: number = ToClient.CHALLENGE;
     let over = false;
-    const timer = setTimeout(() => {
-      fail(new ConnectionLostError(`${channel} did not finish the handshake within ${HANDSHAKE_DEADLINE} ms`));
-    }, HANDSHAKE_DEADLINE);
+    const isWorker = identity.role === Role.helper || identity.claim !== undefined;
+    const most = isWorker ? WORKER_HANDSHAKE_DEADLINE : HANDSHAKE_DEADLINE;
+    const deadline = new Deadline(most, () =>
+      fail(new ConnectionLostError(`${channel} did not finish the handshake within ${most} ms`)),
+    );
     const fail = (error: Error): void => {
       if (over) return;
       settled();
@@ -63,7 +67,7 @@ export function enter(
     };
     const settled = (): void => {
       over = true;
-      clearTimeout(timer);
+      deadline.met();
       signal?.removeEventListener('abort', aborted);
     };
     const aborted = (): void => fail(signal?.reason as Error);

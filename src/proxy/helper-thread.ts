@@ -1,7 +1,7 @@
 /**
  * The helper thread of a worker process. See helper.ts.
  *
- *     parent's pipe closes ──▶ kill the process group           every beat ──▶ BEAT
+ *     parent's pipe closes ──▶ kill the process group           every beat ──▶ BEAT, by the main thread while not let in
  *     RECALL from the manager ──▶ once the main thread has been at one task for 2 ms: GIVE_BACK what it has not started
  */
 import { Socket } from 'node:net';
@@ -15,20 +15,26 @@ import { SharedWindow } from './shared-window.ts';
 
 /** A task that runs for longer than this (ms) holds up those behind it. */
 const HEAD_OF_LINE = 2;
+/** After a connection that could not be had, or was lost, the next is tried so much later (ms). */
+const AGAIN = 250;
 
 const data = workerData as HelperData;
 const windows = new Map<number, SharedWindow>();
 let link: Link | undefined;
 let beats: NodeJS.Timeout | undefined;
+/** How often it was told to join. */
+let joins = 0;
+/** It has been without a connection for longer than it takes to get one. */
+let outside = false;
 
 if (data.parentPipe !== undefined) watchParent(data.parentPipe);
 beat(data.beatEvery);
-void join(data.session, data.secret);
+join(data.session, data.secret);
 
 parentPort?.on('message', (message: HelperMessage) => {
   if ('window' in message) windows.set(message.window.handle, new SharedWindow(message.window.memory));
   else if ('beatEvery' in message) beat(message.beatEvery);
-  else void join(message.session, message.secret);
+  else join(message.session, message.secret);
 });
 
 /** The worker leads a process group: killing the group takes its own children along. */
@@ -49,13 +55,27 @@ function beat(every: number): void {
   clearInterval(beats);
   beats = setInterval(() => {
     if (link !== undefined) link.end(link.begin(ToManager.BEAT));
+    else if (outside) parentPort?.postMessage('beat');
   }, every);
 }
 
-async function join(session: number, secret: string): Promise<void> {
+/** Joins a session, and whatever was lent to another is forgotten. */
+function join(session: number, secret: string): void {
   link?.close();
   link = undefined;
   windows.clear();
+  joins++;
+  void connect(session, secret);
+}
+
+async function connect(session: number, secret: string): Promise<void> {
+  const mine = joins;
+  // Where the manager has gone, or the session has ended, the main thread finds out, and says so or ends this one.
+  const again = (): void => {
+    if (mine !== joins) return;
+    outside = true;
+    setTimeout(() => mine === joins && void connect(session, secret), AGAIN);
+  };
   try {
     const transport = await nodeIpc.connect(data.address);
     const identity = { role: Role.helper, name: 'helper', claim: session, secret };
@@ -71,11 +91,17 @@ async function join(session: number, secret: string): Promise<void> {
       },
       closed: () => {
         if (link === entered.link) link = undefined;
+        again();
       },
     });
+    if (mine !== joins) {
+      entered.link.close();
+      return;
+    }
     link = entered.link;
+    outside = false;
   } catch {
-    // The manager has gone, or the session has ended: the main thread finds out by itself.
+    again();
   }
 }
 

@@ -26,25 +26,26 @@ export type HelperMessage =
 
 export class Helper {
   readonly #worker: Worker;
+  readonly #connection: Connection;
+  #beatEvery: number;
+  /** In place of a thread that cannot run. */
+  #beats: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection, authKey: Uint8Array, parentPipe: number | undefined) {
     const { session, secret, leaseTimeout } = connection.welcome;
-    const data: HelperData = {
-      address: connection.address,
-      authKey,
-      session,
-      secret,
-      beatEvery: leaseTimeout / 5,
-      parentPipe,
-    };
+    const beatEvery = leaseTimeout / 5;
+    const data: HelperData = { address: connection.address, authKey, session, secret, beatEvery, parentPipe };
+    this.#connection = connection;
+    this.#beatEvery = beatEvery;
     this.#worker = new Worker(new URL('./helper-thread.js', import.meta.url), {
       workerData: data,
       name: 'quartermaster helper',
       stdin: false,
     });
     this.#worker.unref();
-    // Without its helper the process beats from its main thread; nothing else is lost.
-    this.#worker.on('error', () => {});
+    // While the thread has no connection it asks this one to beat; nothing else is lost.
+    this.#worker.on('message', () => connection.beat());
+    this.#worker.on('error', () => this.#beatHere());
     connection.on('reconnected', () =>
       this.#tell({ session: connection.welcome.session, secret: connection.welcome.secret }),
     );
@@ -55,11 +56,19 @@ export class Helper {
   }
 
   beatEvery(ms: number): void {
+    this.#beatEvery = ms;
+    if (this.#beats !== undefined) this.#beatHere();
     this.#tell({ beatEvery: ms });
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#beats);
     await this.#worker.terminate();
+  }
+
+  #beatHere(): void {
+    clearInterval(this.#beats);
+    this.#beats = setInterval(() => this.#connection.beat(), this.#beatEvery).unref();
   }
 
   #tell(message: HelperMessage): void {

@@ -171,6 +171,19 @@ describe('C5 silence', () => {
     expect(manager[coreOf].sessions.size).toBe(0);
   });
 
+  test('C5 before authentication: who speaks in time is let in, also by a manager that was held up itself', async () => {
+    const { address } = await listening({}, { deadlines: { handshake: 250, partial: 10_000 } });
+    const raw = await RawClient.connect(address);
+    const hello = raw.hello.bind(raw);
+    raw.hello = async (...args) => {
+      const challenge = await hello(...args);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+      return challenge;
+    };
+    await raw.handshake({ key: KEY });
+    await raw.answer(raw.call(0, method('manager', 'ping')));
+  });
+
   test('C5 after authentication: a frame that is begun and not ended is cut, an idle session is not', async () => {
     const { address } = await listening({}, quick);
     const idle = await RawClient.enter(address, { key: KEY });

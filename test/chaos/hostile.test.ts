@@ -152,6 +152,13 @@ class Nonsense {
         return writer.f64(random.pick([0, 1, -1, NaN, Infinity, 1e300]));
       case ToManager.STARTED:
       case ToManager.ENDED:
+      case ToManager.LEND:
+      case ToManager.RECLAIM:
+        this.#tasksHandle(writer);
+        return this.#lease(writer);
+      case ToManager.LOOP:
+        this.#tasksHandle(writer);
+        return writer.u8(random.below(3));
       case ToManager.PROGRESS:
         this.#tasksHandle(writer);
         this.#lease(writer);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { methods, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { coreOf } from '#qm/manager/manager.js';
 import { KEY, type Listening, listening } from '../kit/listening.ts';
+import { until } from '../kit/until.ts';
 import { RawClient, type RawFrame } from '../kit/raw-client.ts';
 
 const TICKET = 'a ticket';
@@ -186,7 +187,9 @@ test('whoever takes and ends many tasks with limits leaves nothing behind', asyn
   // Limits of what was never started go with the next ones.
   expect(taker?.limits?.size ?? 0).toBeLessThanOrEqual(2);
   expect(board?.takers.ladder.size).toBeLessThanOrEqual(64);
+  // Until the manager has heard of the end of that client, by the word of a third.
+  const third = await at.connect();
   await other.close();
-  await client.counter().get();
+  await until(async () => (await third.inspect.workers()).every(({ session }) => session !== taker?.session.id));
   expect(board?.takers.ladder.size).toBe(0);
 });

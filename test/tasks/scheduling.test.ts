@@ -218,11 +218,13 @@ describe.each(places)('%s', (place) => {
 
     test('Q7 backoff: delayed between attempts, and told in the history', async () => {
       const { queue, elsewhere } = await aQueue({ retries: 2, backoff: { base: 40, jitter: 'none' } });
+      const later = await queue.put('x', 0, { backoff: { base: 3_600_000, jitter: 'none' } });
+      await (await elsewhere.get()).fail(new Error('for an hour'));
+      expect(await later.state()).toBe('delayed');
+      expect(await elsewhere.getNowait()).toBeUndefined();
       const handle = await queue.put('x', 1);
       const started = performance.now();
       await (await elsewhere.get()).fail(new Error('first'));
-      expect(await handle.state()).toBe('delayed');
-      expect(await elsewhere.getNowait()).toBeUndefined();
       await (await elsewhere.get()).fail(new Error('second'));
       await (await elsewhere.get()).complete('third');
       expect(await handle.result()).toBe('third');

@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Client, type LeasedTask, LeaseLostError } from 'quartermaster';
+import { coreOf } from '#qm/manager/manager.js';
 import { connectionOf } from '#qm/proxy/client.js';
+import { listening } from '../kit/listening.ts';
 import { partyOfTest } from '../kit/parties.ts';
 import { withWindow } from '../kit/windows.ts';
 import { aClient, aFolder, aGate, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
@@ -36,6 +38,27 @@ describe('a worker that is busy', () => {
       expect(await queue.run('pid')).toBe(pid);
     },
   );
+
+  test('W7 its helper thread comes in when there is room, and back when its connection breaks', async () => {
+    // Room for somebody else and for one worker without its helper.
+    const { manager, connect } = await listening({ ...options, limits: { connections: 2 } });
+    const client = manager.client();
+    const other = await connect();
+    const name = fresh('queue');
+    const group = await aGroup(client, { queue: name, count: 1 });
+    group.on('workerLost', () => expect.unreachable('it was alive'));
+    const pid = await client.tasks(name).run('pid');
+    const worker = [...manager[coreOf].sessions.values()].find(({ peer }) => peer.pid === pid);
+    // Its main thread beats meanwhile.
+    await beating(client, name);
+    expect(worker?.helper).toBeUndefined();
+    await other.close();
+    while (worker?.helper === undefined) await new Promise(setImmediate);
+    worker.helper.transport.destroy();
+    while (worker.helper !== undefined) await new Promise(setImmediate);
+    await beating(client, name);
+    while (worker.helper === undefined) await new Promise(setImmediate);
+  });
 
   test.each([
     ['what its thread has seen', 100],
