@@ -197,6 +197,7 @@ export class TaskQueue {
     for (let timer = this.#life.timers.due(now); timer; timer = this.#life.timers.due(now)) {
       if (timer.kind === 'wake') this.#life.woken(timer.of as Task, now);
       else if (timer.kind === 'expiry') this.#life.expired(timer.of as Task, now);
+      else if (timer.kind === 'rest') this.#admission.rested(now);
       else {
         this.#admission.due(timer.of as Key, now);
         this.#life.goOn();
