@@ -20,6 +20,16 @@ import { Search } from './search.ts';
 import type { Timers } from './timers.ts';
 import type { ByHead, View } from './views.ts';
 
+/** What validation looks at. */
+export interface Parts {
+  readonly groups: Iterable<Group>;
+  readonly keys: Keys;
+  readonly demands: Demands;
+  readonly special: number;
+  readonly named: number;
+  readonly plain: Cell;
+}
+
 export class Admission {
   readonly #groups = new Groups();
   readonly #keys: Keys;
@@ -39,6 +49,8 @@ export class Admission {
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
+  /** Cells that are shown and ask for a worker by its name. */
+  #named = 0;
   readonly #goOn: () => void;
   /** A take was refused because of the queue's rate. */
   #refused = false;
@@ -119,6 +131,14 @@ export class Admission {
   /** Whether some enrolled offer could run it; true while there is none at all. */
   runnable(task: Task): boolean {
     return this.#offers.runnable(this.#cellOf(task).demand);
+  }
+
+  /**
+   * It was refused: whether all that offer the same would be. They would, but for tasks that ask for a worker by name, and
+   * own amounts of which another one may have more free, or may reserve.
+   */
+  speaksForKind({ amounts }: Offer): boolean {
+    return this.#named === 0 && (amounts.empty || (amounts.idle && this.#search.reserving.size === 0));
   }
 
   // --- tasks, from put to end ---
@@ -292,12 +312,13 @@ export class Admission {
   }
 
   /** For validation. */
-  get parts(): { groups: Iterable<Group>; keys: Keys; demands: Demands; special: number; plain: Cell } {
+  get parts(): Parts {
     return {
       groups: this.#groups.values(),
       keys: this.#keys,
       demands: this.#demands,
       special: this.#special,
+      named: this.#named,
       plain: this.#plain,
     };
   }
@@ -371,6 +392,7 @@ export class Admission {
     const { views } = cell.demand;
     if (cell.shown === undefined) {
       cell.shown = head;
+      if (cell.demand.worker !== undefined) this.#named++;
       for (const view of views) view.add(cell, this.#byHead);
     } else {
       for (const view of views) view.lift(cell, this.#byHead);
@@ -382,6 +404,7 @@ export class Admission {
   #hide(cell: Cell): void {
     if (cell.shown === undefined) return;
     for (const view of cell.demand.views) view.remove(cell, this.#byHead);
+    if (cell.demand.worker !== undefined) this.#named--;
     cell.shown = undefined;
   }
 

@@ -147,6 +147,11 @@ export class TaskQueue {
     this.#admission.leave(offer);
   }
 
+  /** `take` has refused it: whether it would refuse all of its kind. */
+  speaksForKind(offer: Offer): boolean {
+    return this.#admission.speaksForKind(offer);
+  }
+
   /** Waiting tasks that no enrolled taker could ever run; none while there is no taker at all. */
   *unrunnable(): IterableIterator<Task> {
     for (const task of this.records.values()) {
