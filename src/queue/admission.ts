@@ -49,8 +49,6 @@ export class Admission {
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
-  /** Cells that are shown and ask for a worker by its name. */
-  #named = 0;
   readonly #goOn: () => void;
   /** A take was refused because of the queue's rate. */
   #refused = false;
@@ -133,12 +131,9 @@ export class Admission {
     return this.#offers.runnable(this.#cellOf(task).demand);
   }
 
-  /**
-   * It was refused: whether all that offer the same would be. They would, but for tasks that ask for a worker by name, and
-   * own amounts of which another one may have more free, or may reserve.
-   */
-  speaksForKind({ amounts }: Offer): boolean {
-    return this.#named === 0 && (amounts.empty || (amounts.idle && this.#search.reserving.size === 0));
+  /** It was refused: whether all that offer the same would be. */
+  speaksForKind(offer: Offer): boolean {
+    return this.#search.speaksForKind(offer);
   }
 
   // --- tasks, from put to end ---
@@ -318,7 +313,7 @@ export class Admission {
       keys: this.#keys,
       demands: this.#demands,
       special: this.#special,
-      named: this.#named,
+      named: this.#search.named,
       plain: this.#plain,
     };
   }
@@ -387,25 +382,11 @@ export class Admission {
       if (key.running < this.#keys.limit) this.#keys.schedule(key);
       head = cell.lanes.head();
     }
-    if (head === cell.shown) return;
-    if (head === undefined) return this.#hide(cell);
-    const { views } = cell.demand;
-    if (cell.shown === undefined) {
-      cell.shown = head;
-      if (cell.demand.worker !== undefined) this.#named++;
-      for (const view of views) view.add(cell, this.#byHead);
-    } else {
-      for (const view of views) view.lift(cell, this.#byHead);
-      cell.shown = head;
-      for (const view of views) view.place(cell, this.#byHead);
-    }
+    if (head !== cell.shown) this.#search.show(cell, head);
   }
 
   #hide(cell: Cell): void {
-    if (cell.shown === undefined) return;
-    for (const view of cell.demand.views) view.remove(cell, this.#byHead);
-    if (cell.demand.worker !== undefined) this.#named--;
-    cell.shown = undefined;
+    if (cell.shown !== undefined) this.#search.show(cell, undefined);
   }
 
   #withdraw(task: Task, now: number): void {

@@ -189,7 +189,6 @@ export class Keys {
     this.#resting.push(key);
   }
 
-
   open(key: Key, now: number): boolean {
     return key.running < this.limit && (key.bucket === undefined || key.bucket.open(now));
   }
