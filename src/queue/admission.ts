@@ -17,19 +17,28 @@ import { Bucket } from './rate.ts';
 import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
 import type { Task } from './task.ts';
 import { Search } from './search.ts';
-import { Timer, type Timers } from './timers.ts';
+import type { Timers } from './timers.ts';
 import type { ByHead, View } from './views.ts';
 
+/** What validation looks at. */
+export interface Parts {
+  readonly groups: Iterable<Group>;
+  readonly keys: Keys;
+  readonly demands: Demands;
+  readonly special: number;
+  readonly named: number;
+  readonly plain: Cell;
+}
+
 export class Admission {
-  readonly #timers: Timers;
   readonly #groups = new Groups();
-  readonly #keys = new Keys();
+  readonly #keys: Keys;
   readonly #demands: Demands;
   readonly #offers: Offers;
   readonly #plain: Cell;
   #order = new Order();
   readonly #byHead: ByHead = (a, b) => this.#order.before(a.shown as Task, b.shown as Task);
-  readonly #search = new Search(this.#keys, this.#byHead);
+  readonly #search: Search;
   #concurrency = Infinity;
   #bucket: Bucket | undefined;
   /** It is paused, or there is a limit on the whole queue. */
@@ -50,7 +59,8 @@ export class Admission {
    */
   constructor(host: Amounts, timers: Timers, goOn: () => void, unrunnable: (demand: Demand) => void) {
     this.#goOn = goOn;
-    this.#timers = timers;
+    this.#keys = new Keys(timers);
+    this.#search = new Search(this.#keys, this.#byHead);
     this.#demands = new Demands(host, (demand) => this.#offers.begun(demand));
     this.#offers = new Offers(this.#demands, unrunnable);
     this.#plain = new Cell(this.#groups.none, this.#demands.plain, this.#order);
@@ -89,10 +99,6 @@ export class Admission {
     this.#gate();
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
-    for (const key of this.#keys.values()) {
-      key.clear();
-      this.#unschedule(key);
-    }
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
     for (const task of tasks) this.#cellOf(task).lanes.push(task);
     if (this.#special > 0) for (const cell of this.#cells()) this.#refresh(cell, now);
@@ -125,6 +131,11 @@ export class Admission {
     return this.#offers.runnable(this.#cellOf(task).demand);
   }
 
+  /** It was refused: whether all that offer the same would be. */
+  speaksForKind(offer: Offer): boolean {
+    return this.#search.speaksForKind(offer);
+  }
+
   // --- tasks, from put to end ---
 
   /** The task has rules, from here to `exit`. */
@@ -148,10 +159,7 @@ export class Admission {
 
   exit(task: Task, now: number): void {
     const { cell, key, asked } = task.rules as Rules;
-    if (key !== undefined) {
-      this.#keys.left(key, now);
-      if (key.live === 0) this.#unschedule(key);
-    }
+    if (key !== undefined) this.#keys.left(key, now);
     if (--cell.live === 0 && cell !== this.#plain) {
       cell.group.cells.delete(cell.demand);
       this.#search.reserving.delete(cell);
@@ -267,7 +275,7 @@ export class Admission {
   /** The first of each line of an open key is ready again; of one closed by its rate, a timer is set. */
   reopen(key: Key, now: number): void {
     if (key.lines.length === 0 || key.running >= this.#keys.limit) return;
-    if (!this.#keys.open(key, now)) return this.#schedule(key);
+    if (!this.#keys.open(key, now)) return this.#keys.schedule(key);
     for (const { cell } of [...key.lines]) {
       this.#return(key, cell);
       this.#refresh(cell, now);
@@ -278,6 +286,11 @@ export class Admission {
   due(key: Key, now: number): void {
     key.timer = undefined;
     this.reopen(key, now);
+  }
+
+  /** Keys that have rested long enough are forgotten, even while nothing else happens. */
+  rested(now: number): void {
+    this.#keys.rested(now);
   }
 
   /** Whether the queue's rate, because of which somebody was refused, admits another one. */
@@ -294,12 +307,13 @@ export class Admission {
   }
 
   /** For validation. */
-  get parts(): { groups: Iterable<Group>; keys: Keys; demands: Demands; special: number; plain: Cell } {
+  get parts(): Parts {
     return {
       groups: this.#groups.values(),
       keys: this.#keys,
       demands: this.#demands,
       special: this.#special,
+      named: this.#search.named,
       plain: this.#plain,
     };
   }
@@ -351,7 +365,7 @@ export class Admission {
         key.bucket?.take(now);
         if (key.lines.length > 0) {
           if (this.#keys.open(key, now)) this.#return(key, cell);
-          else if (key.running < this.#keys.limit) this.#schedule(key);
+          else if (key.running < this.#keys.limit) this.#keys.schedule(key);
         }
       }
     }
@@ -365,26 +379,14 @@ export class Admission {
     let head = cell.lanes.head();
     for (let key = head?.rules?.key; key !== undefined && !this.#keys.open(key, now); key = head?.rules?.key) {
       key.park(cell.lanes.shift() as Task, cell, this.#order);
-      if (key.running < this.#keys.limit) this.#schedule(key);
+      if (key.running < this.#keys.limit) this.#keys.schedule(key);
       head = cell.lanes.head();
     }
-    if (head === cell.shown) return;
-    if (head === undefined) return this.#hide(cell);
-    const { views } = cell.demand;
-    if (cell.shown === undefined) {
-      cell.shown = head;
-      for (const view of views) view.add(cell, this.#byHead);
-    } else {
-      for (const view of views) view.lift(cell, this.#byHead);
-      cell.shown = head;
-      for (const view of views) view.place(cell, this.#byHead);
-    }
+    if (head !== cell.shown) this.#search.show(cell, head);
   }
 
   #hide(cell: Cell): void {
-    if (cell.shown === undefined) return;
-    for (const view of cell.demand.views) view.remove(cell, this.#byHead);
-    cell.shown = undefined;
+    if (cell.shown !== undefined) this.#search.show(cell, undefined);
   }
 
   #withdraw(task: Task, now: number): void {
@@ -405,17 +407,6 @@ export class Admission {
   #return(key: Key, cell: Cell): void {
     const first = key.firstOf(cell);
     if (first !== undefined) cell.lanes.push(first);
-  }
-
-  #schedule(key: Key): void {
-    if (key.timer !== undefined || key.bucket === undefined) return;
-    key.timer = new Timer(key.bucket.opensAt, 'key', key);
-    this.#timers.add(key.timer);
-  }
-
-  #unschedule(key: Key): void {
-    if (key.timer !== undefined) this.#timers.remove(key.timer);
-    key.timer = undefined;
   }
 
   #free(task: Task, rules: Rules): void {

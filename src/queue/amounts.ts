@@ -34,6 +34,17 @@ export class Amounts {
     for (const [name, total] of Object.entries(totals)) this.#pools.set(name, new Pool(total));
   }
 
+  /** There are none. */
+  get empty(): boolean {
+    return this.#pools.size === 0;
+  }
+
+  /** Nothing of them is in use. */
+  get idle(): boolean {
+    for (const { used } of this.#pools.values()) if (used > 0) return false;
+    return true;
+  }
+
   pool(name: string): Pool | undefined {
     return this.#pools.get(name);
   }

@@ -17,6 +17,8 @@ export interface OfferSpec {
 
 /** A registered taker's side: made by `TaskQueue.enrol`. */
 export class Offer {
+  /** The same for all that offer the same, whatever their names are. */
+  readonly kind: string;
   readonly worker: string | undefined;
   readonly tags: ReadonlySet<string>;
   /** What of its own amounts is free. */
@@ -29,6 +31,7 @@ export class Offer {
   gone = false;
 
   constructor({ worker, resources }: OfferSpec, tags: readonly string[], view: View, named: View | undefined) {
+    this.kind = JSON.stringify([tags, needsOf({ resources })]);
     this.worker = worker;
     this.tags = new Set(tags);
     this.amounts = new Amounts(resources);

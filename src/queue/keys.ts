@@ -4,12 +4,14 @@
  * of each line goes back. Each task is moved a few times at most, however many wait.
  */
 import type { Cell } from './cells.ts';
+import { Deque } from './deque.ts';
 import { Lanes } from './lanes.ts';
 import type { Order } from './order.ts';
 import { Bucket } from './rate.ts';
 import type { RateLimit } from '../scheduling.ts';
 import type { Task } from './task.ts';
-import type { Timer } from './timers.ts';
+import { hashOf, Texts } from './texts.ts';
+import { Timer, type Timers } from './timers.ts';
 
 /** The tasks of one key that have left one cell of the index. */
 export interface Line {
@@ -21,6 +23,7 @@ const none: readonly Line[] = [];
 
 export class Key {
   readonly text: string;
+  readonly hash: number;
   readonly number: number;
   /** Leases under way. */
   running = 0;
@@ -28,11 +31,14 @@ export class Key {
   live = 0;
   #lines: Line[] | undefined = undefined;
   bucket: Bucket | undefined;
+  /** Whether it is among those that rest, and has been used again since. */
+  rest: 'out' | 'in' | 'again' = 'out';
   /** When it will open by its rate: set while tasks wait for that. */
   timer: Timer | undefined = undefined;
 
-  constructor(text: string, number: number, bucket: Bucket | undefined) {
+  constructor(text: string, hash: number, number: number, bucket: Bucket | undefined) {
     this.text = text;
+    this.hash = hash;
     this.number = number;
     this.bucket = bucket;
   }
@@ -74,21 +80,47 @@ export class Key {
 }
 
 export class Keys {
-  readonly #byText = new Map<string, Key>();
-  /** Without a task, but with a bucket that is not full: in the order in which they became so. */
-  readonly #resting = new Set<Key>();
+  readonly #byText = new Texts<Key>();
+  /**
+   * Without a task, but with a bucket that is not full: in the order in which they became so, where they have not been
+   * used again since.
+   */
+  readonly #resting = new Deque<Key>();
+  /** When the one that has rested longest can be forgotten. */
+  #timer: Timer | undefined = undefined;
+  readonly #timers: Timers;
   #rate: RateLimit | undefined;
   #numbers = 0;
   limit = Infinity;
 
+  constructor(timers: Timers) {
+    this.#timers = timers;
+  }
+
+  /** Other rules: nobody waits beside a cell any more. */
   configure(limit: number, rate: RateLimit | undefined): void {
     this.limit = limit;
     this.#rate = rate;
-    for (const key of this.#byText.values()) key.bucket = this.#bucket();
+    // With another bucket, or none, there is nothing to remember of those that rest.
+    for (const key of this.#resting) {
+      key.rest = 'out';
+      if (key.live === 0) this.#byText.delete(key);
+    }
+    this.#resting.clear();
+    for (const key of this.#byText.values()) {
+      key.bucket = this.#bucket();
+      key.clear();
+      this.#unschedule(key);
+    }
+  }
+
+  /** Keys with a task, and those that rest. */
+  get size(): number {
+    return this.#byText.size;
   }
 
   get(text: string): Key | undefined {
-    return this.#byText.get(text);
+    return this.#byText.get(text, hashOf(text));
   }
 
   values(): IterableIterator<Key> {
@@ -97,28 +129,64 @@ export class Keys {
 
   /** The key of a task; it counts as one more of it. */
   enter(text: string): Key {
-    let key = this.#byText.get(text);
+    const hash = hashOf(text);
+    let key = this.#byText.get(text, hash);
     if (key === undefined) {
-      key = new Key(text, ++this.#numbers, this.#bucket());
-      this.#byText.set(text, key);
+      key = new Key(text, hash, ++this.#numbers, this.#bucket());
+      this.#byText.add(key);
     }
-    if (key.live++ === 0 && key.bucket !== undefined) this.#resting.delete(key);
+    if (key.live++ === 0 && key.rest === 'in') key.rest = 'again';
     return key;
   }
 
   /** A task of it has ended. A key is forgotten with its last task, once its bucket is full. */
   left(key: Key, now: number): void {
     if (--key.live > 0) return;
+    this.#unschedule(key);
     if (key.bucket === undefined) {
-      this.#byText.delete(key.text);
+      this.#byText.delete(key);
       return;
     }
-    this.#resting.add(key);
-    for (const oldest of this.#resting) {
-      if ((oldest.bucket?.fullFrom ?? 0) > now) return;
-      this.#resting.delete(oldest);
-      this.#byText.delete(oldest.text);
+    if (key.rest === 'out') this.#lay(key);
+    this.#forget(now);
+  }
+
+  /** The timer of those that rest has come. */
+  rested(now: number): void {
+    this.#timer = undefined;
+    this.#forget(now);
+  }
+
+  /** It is closed by its rate, and tasks wait for that. */
+  schedule(key: Key): void {
+    if (key.timer !== undefined || key.bucket === undefined) return;
+    key.timer = new Timer(key.bucket.opensAt, 'key', key);
+    this.#timers.add(key.timer);
+  }
+
+  #unschedule(key: Key): void {
+    if (key.timer !== undefined) this.#timers.remove(key.timer);
+    key.timer = undefined;
+  }
+
+  /** Those that rest are forgotten, once their buckets are full, even if nothing else happens. */
+  #forget(now: number): void {
+    for (let key = this.#resting.peek(); key !== undefined; key = this.#resting.peek()) {
+      const { rest, bucket } = key;
+      if (rest === 'in' && bucket !== undefined && bucket.fullFrom > now) {
+        if (this.#timer === undefined) this.#timers.add((this.#timer = new Timer(bucket.fullFrom, 'rest', key)));
+        return;
+      }
+      this.#resting.shift();
+      key.rest = 'out';
+      if (rest === 'in') this.#byText.delete(key);
+      else if (key.live === 0) this.#lay(key);
     }
+  }
+
+  #lay(key: Key): void {
+    key.rest = 'in';
+    this.#resting.push(key);
   }
 
   open(key: Key, now: number): boolean {

@@ -147,6 +147,11 @@ export class TaskQueue {
     this.#admission.leave(offer);
   }
 
+  /** `take` has refused it: whether it would refuse all of its kind. */
+  speaksForKind(offer: Offer): boolean {
+    return this.#admission.speaksForKind(offer);
+  }
+
   /** Waiting tasks that no enrolled taker could ever run; none while there is no taker at all. */
   *unrunnable(): IterableIterator<Task> {
     for (const task of this.records.values()) {
@@ -197,6 +202,7 @@ export class TaskQueue {
     for (let timer = this.#life.timers.due(now); timer; timer = this.#life.timers.due(now)) {
       if (timer.kind === 'wake') this.#life.woken(timer.of as Task, now);
       else if (timer.kind === 'expiry') this.#life.expired(timer.of as Task, now);
+      else if (timer.kind === 'rest') this.#admission.rested(now);
       else {
         this.#admission.due(timer.of as Key, now);
         this.#life.goOn();

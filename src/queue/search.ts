@@ -5,6 +5,7 @@
 import type { Cell } from './cells.ts';
 import type { Offer } from './demands.ts';
 import type { Keys } from './keys.ts';
+import type { Task } from './task.ts';
 import { type ByHead, Walk } from './views.ts';
 
 /** A request passed over so often reserves what it waits for, where the rules do not say. */
@@ -14,16 +15,46 @@ export class Search {
   /** Cells that reserve: whoever they hold up may go on with any change of the order, and has to be told. */
   readonly reserving = new Set<Cell>();
   reserveAfter = RESERVE_AFTER;
+  /** Cells that are shown and ask for a worker by its name. */
+  named = 0;
   readonly #keys: Keys;
+  readonly #before: ByHead;
   readonly #walk: Walk;
 
   constructor(keys: Keys, before: ByHead) {
     this.#keys = keys;
+    this.#before = before;
     this.#walk = new Walk(before);
   }
 
   configure(reserveAfter = RESERVE_AFTER): void {
     this.reserveAfter = reserveAfter;
+  }
+
+  /** The first task of the cell is `head`, another one than before: all views show it so. */
+  show(cell: Cell, head: Task | undefined): void {
+    const { views, worker } = cell.demand;
+    if (head === undefined) {
+      for (const view of views) view.remove(cell, this.#before);
+      cell.shown = undefined;
+      if (worker !== undefined) this.named--;
+    } else if (cell.shown === undefined) {
+      cell.shown = head;
+      for (const view of views) view.add(cell, this.#before);
+      if (worker !== undefined) this.named++;
+    } else {
+      for (const view of views) view.lift(cell, this.#before);
+      cell.shown = head;
+      for (const view of views) view.place(cell, this.#before);
+    }
+  }
+
+  /**
+   * Nothing was found for it: whether nothing would be for all that offer the same. That is so, but for tasks that ask for
+   * a worker by name, and for own amounts, of which another one may have more free, or may reserve.
+   */
+  speaksForKind({ amounts }: Offer): boolean {
+    return this.named === 0 && (amounts.empty || (amounts.idle && this.reserving.size === 0));
   }
 
   /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */

@@ -3,8 +3,8 @@ import type { Key } from './keys.ts';
 import type { Task } from './task.ts';
 
 /** In the order in which timers of the same time come. */
-export type TimerKind = 'wake' | 'expiry' | 'key';
-const kinds: Readonly<Record<TimerKind, number>> = { wake: 0, expiry: 1, key: 2 };
+export type TimerKind = 'wake' | 'expiry' | 'key' | 'rest';
+const kinds: Readonly<Record<TimerKind, number>> = { wake: 0, expiry: 1, key: 2, rest: 3 };
 
 export class Timer {
   readonly at: number;

@@ -49,7 +49,7 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     ready.length === really.length && new Set(ready).size === ready.length && ready.length === admission.size,
     'the ready index and the records disagree',
   );
-  const { groups, keys, demands, special, plain } = admission.parts;
+  const { groups, keys, demands, special, named, plain } = admission.parts;
   const live = tasks.filter((task) => !task.finished);
   const leased = live.filter((task) => task.state === State.leased);
   check(
@@ -59,12 +59,14 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
   const isSpecial = ({ rules }: Task): boolean =>
     rules !== undefined && (rules.key !== undefined || rules.cell !== plain);
   check(special === really.filter(isSpecial).length, 'the ready tasks with rules are not counted right');
+  let shownByName = 0;
   for (const group of groups) {
     const inGroup = (task: Task): boolean => (task.rules?.cell ?? plain).group === group;
     check(group.ready === really.filter(inGroup).length, `group '${group.name}': ready tasks not counted right`);
     for (const cell of group.cells.values()) {
       const inCell = live.filter((task) => (task.rules?.cell ?? plain) === cell);
       if (cell !== plain) check(cell.live === inCell.length, 'a class: unfinished tasks not counted right');
+      if (cell.shown !== undefined && cell.demand.worker !== undefined) shownByName++;
       check(cell.shown === undefined || special > 0, 'a plain queue shows its tasks in views');
       check(special === 0 || cell.shown === cell.lanes.head(), 'a class does not show its first task');
       for (const view of cell.demand.views) {
@@ -77,6 +79,7 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
       check(cells.length > 0 && view.shares.some((share) => share.cells === cells), 'an empty share in a view');
     }
   }
+  check(named === shownByName, 'classes that ask for a worker by name are not counted right');
   for (const key of keys.values()) {
     const running = leased.filter((task) => task.rules?.key === key).length;
     check(

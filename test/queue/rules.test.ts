@@ -152,6 +152,8 @@ describe('time', () => {
     const backoff = { base: 100, max: 500 };
     expect([1, 2, 3, 4].map((failures) => backoffAfter(failures, backoff, () => 0.5))).toEqual([500, 1000, 2000, 2500]);
     expect(backoffAfter(40, { ...backoff, jitter: 'none' }, () => 0)).toBe(5000);
+    expect(backoffAfter(60, { base: 1000, jitter: 'none' }, () => 0)).toBe(36_000_000);
+    expect(backoffAfter(3, { base: 10, factor: 3, jitter: 'none' }, () => 0)).toBe(900);
     const rig = withRules({ backoff });
     const task = rig.put({ retries: 5 });
     rig.take();
@@ -181,6 +183,17 @@ describe('time', () => {
     }
     expect(task.failure?.code).toBe('QM_TASK_EXPIRED');
     expect(dependent.failure?.message).toContain('expired');
+    rig.queue.validate();
+  });
+
+  test('a key that opens by its rate for more than one task passes them all', () => {
+    const rig = withRules({ rateLimit: { max: 2, per: 10, keyed: true } });
+    for (let i = 0; i < 5; i++) rig.put({ rules: { key: 'k' } });
+    expect(rig.drain()).toEqual(['t1', 't2']);
+    rig.now = 100;
+    rig.queue.tick(rig.now);
+    expect(rig.drain()).toEqual(['t3', 't4']);
+    expect(rig.queue.nextWake()).toBe(150);
     rig.queue.validate();
   });
 

@@ -143,7 +143,19 @@ export class Simulator {
     if (real !== undefined) this.#real.push(real);
   }
 
-  #take(at: number): void {
+  /** One was refused: where it speaks for its kind, another one of that must be refused, too. */
+  #askPeer({ offer }: Taker): void {
+    const { queue } = this.#rig;
+    const kind = offer?.kind;
+    if (offer === undefined || !queue.speaksForKind(offer)) return;
+    const at = this.#takers.findIndex((other) => other.offer !== offer && other.offer?.kind === kind);
+    if (at < 0) return;
+    const { ready } = queue;
+    this.#take(at, false);
+    this.#same(`ready for ${at}`, queue.ready, ready);
+  }
+
+  #take(at: number, asked = true): void {
     const taker = this.#takers[at] as Taker;
     const { now } = this.#rig;
     const expected = this.#oracle.take(at, taker.spec, now);
@@ -153,6 +165,7 @@ export class Simulator {
       taker.refused = this.#rig.wakes;
       const next = this.#oracle.nextToken(taker.spec, now);
       if (this.#rig.queue.nextWake() > next) throw new Error(`the rate opens at ${next}: it does not want to know`);
+      if (asked) this.#askPeer(taker);
       return;
     }
     if (taker.refused === this.#rig.wakes) throw new Error(`taker ${at} was not told that it may go on`);

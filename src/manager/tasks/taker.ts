@@ -86,6 +86,8 @@ export class Taker implements Holder {
   loops = false;
   /** By lease: what ends with it. Only while there is something. */
   bound: Bound | undefined = undefined;
+  /** Those of its kind with room in their windows: kinds.ts. */
+  hungryPeers = new Set<Taker>();
   /** The helper that has been asked to give back what has not been started, and has not answered. */
   recalled: Link | undefined = undefined;
   /** RECALLs that the helper has not answered. */

@@ -15,17 +15,10 @@ import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
 import type { SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
-import { WaitList } from '../wait-list.ts';
+import { type Answer, Kinds } from './kinds.ts';
 import { Ladder, type RunLimits } from './ladder.ts';
 import { lost, payloadItem, silent, writePayload } from './payload.ts';
 import { Taker } from './taker.ts';
-
-interface Wait {
-  readonly call: Call;
-  readonly taker: Taker;
-  /** Takes it from the list. */
-  leave: () => boolean;
-}
 
 interface TakerLimits extends RunLimits {
   /** ms */
@@ -43,9 +36,7 @@ export class Takers {
   /** A worker takes no more. */
   readonly #left: (taker: Taker, how?: ProcessEnd) => void;
   readonly #all = new Set<Taker>();
-  /** Takers with room in their windows. */
-  readonly #hungry = new Set<Taker>();
-  readonly #waits = new WaitList<Wait>();
+  readonly #kinds = new Kinds();
   /** Ends what must not go on. */
   readonly ladder: Ladder;
 
@@ -77,6 +68,7 @@ export class Takers {
       taker = new Taker(session, handle, (offered) => this.#queue.enrol(offered));
       session.takers.set(handle, taker);
       this.#all.add(taker);
+      this.#kinds.join(taker);
       if (this.#leaseTimeout() !== this.#manager.taskDefaults.leaseTimeout) this.#tell(taker);
     }
     return taker;
@@ -93,7 +85,7 @@ export class Takers {
 
   /** A call for one task. `held`: through a hold on the board, so it must not wait. */
   take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
-    if (this.#waits.size > 0) this.dispatch();
+    if (this.#kinds.waiting > 0) this.dispatch();
     if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now())) {
       this.#gave();
       taker.taken(call, 1);
@@ -108,52 +100,53 @@ export class Takers {
       taker.session.failed(call, new DeadlockError(why));
     } else {
       const waiting = new Call(taker.session, call, false);
-      const wait: Wait = { call: waiting, taker, leave: () => false };
-      wait.leave = this.#waits.add(wait);
-      waiting.park(wait.leave);
-      this.#hungry.delete(taker);
+      waiting.park(this.#kinds.wait(waiting, taker).leave);
+      taker.hungryPeers.delete(taker);
       this.#recall();
     }
   }
 
   dispatch(): void {
-    if (this.#board.holder !== undefined || this.#queue.ready === 0) return;
-    if (this.#waits.size === 0 && this.#hungry.size === 0) return;
+    if (this.#board.holder !== undefined || this.#queue.ready === 0 || !this.#kinds.want) return;
     const now = this.#manager.now();
-    for (const wait of this.#waits) {
-      if (this.#queue.ready === 0) break;
-      // What is ready may not be for this one: whoever waits after it may get it.
-      if (!this.#give(wait.taker, true, now)) continue;
-      wait.leave();
-      wait.call.settled();
-      wait.taker.taken(wait.call.id, 1);
-      if (wait.taker.hungry) this.#hungry.add(wait.taker);
-    }
-    for (let given = true; given && this.#queue.ready > 0 && this.#hungry.size > 0;) {
-      given = false;
-      for (const taker of this.#hungry) {
-        if (this.#queue.ready === 0) break;
-        if (taker.hungry && this.#give(taker, false, now)) given = true;
-        if (!taker.hungry) this.#hungry.delete(taker);
-      }
-    }
+    this.#kinds.askWaits(({ call, taker, leave }) => {
+      if (this.#queue.ready === 0) return 'nothing left';
+      if (!this.#give(taker, true, now)) return this.#refused(taker);
+      leave();
+      call.settled();
+      taker.taken(call.id, 1);
+      if (taker.hungry) taker.hungryPeers.add(taker);
+      return 'given';
+    });
+    this.#kinds.askHungry((taker) => {
+      if (this.#queue.ready === 0) return 'nothing left';
+      const given = taker.hungry && this.#give(taker, false, now);
+      const answer = given ? 'given' : taker.hungry ? this.#refused(taker) : 'refused';
+      if (!taker.hungry) taker.hungryPeers.delete(taker);
+      return answer;
+    });
     this.#gave();
+  }
+
+  /** What is ready is not for this one: whoever is asked after it may get it. */
+  #refused({ offer, doom }: Taker): Answer {
+    return doom === undefined && this.#queue.speaksForKind(offer) ? 'refused for its kind' : 'refused';
   }
 
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
-    if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#waits.size === 0 && taker.hungry) {
+    if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#kinds.waiting === 0 && taker.hungry) {
       while (this.#give(taker, false, now) && this.#queue.ready > 0 && taker.hungry);
       this.#gave();
     }
-    if (taker.hungry) this.#hungry.add(taker);
-    else this.#hungry.delete(taker);
+    if (taker.hungry) taker.hungryPeers.add(taker);
+    else taker.hungryPeers.delete(taker);
   }
 
   resize(taker: Taker, window: number): void {
     taker.window = Math.max(1, window);
-    if (taker.window === 1) this.#hungry.delete(taker);
+    if (taker.window === 1) taker.hungryPeers.delete(taker);
     else this.feed(taker);
   }
 
@@ -196,7 +189,7 @@ export class Takers {
   /** Its handle has been given up; leases that are left end with the session. */
   leave(taker: Taker): void {
     if (taker.leases.size > 0 || !this.#all.delete(taker)) return;
-    this.#hungry.delete(taker);
+    this.#kinds.leave(taker);
     this.#queue.leave(taker.offer);
     taker.session.takers.delete(taker.handle);
   }
@@ -206,7 +199,7 @@ export class Takers {
     const losing: ((how: ProcessEnd) => void)[] = [];
     for (const taker of session.takers.values()) {
       if (!this.#all.delete(taker)) continue;
-      this.#hungry.delete(taker);
+      this.#kinds.leave(taker);
       this.#queue.leave(taker.offer);
       losing.push((how) => this.#lose(taker, how));
     }
@@ -244,7 +237,7 @@ export class Takers {
 
   /** The session's helper is there, perhaps in the place of one that left without an answer. */
   helperJoined(session: Session): void {
-    if (this.#waits.size === 0) return;
+    if (this.#kinds.waiting === 0) return;
     for (const taker of session.takers.values()) if (this.#all.has(taker) && taker.spare > 0) taker.recall();
   }
 
@@ -265,7 +258,7 @@ export class Takers {
 
   dropped(reason: Error): void {
     this.ladder.stop();
-    for (const wait of [...this.#waits]) wait.call.fail(reason);
+    for (const wait of [...this.#kinds.waits()]) wait.call.fail(reason);
   }
 
   /** False where there is none for this taker. */
