@@ -42,10 +42,11 @@ export class Helper {
       name: 'quartermaster helper',
       stdin: false,
     });
-    this.#worker.unref();
     // While the thread has no connection it asks this one to beat; nothing else is lost.
     this.#worker.on('message', () => connection.beat());
     this.#worker.on('error', () => this.#beatHere());
+    // Only now: whoever listens holds the process.
+    this.#worker.unref();
     connection.on('reconnected', () =>
       this.#tell({ session: connection.welcome.session, secret: connection.welcome.secret }),
     );
