@@ -47,7 +47,15 @@ export async function connectTo(
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const go: Enter = async (until) => {
     const transport = await nodeIpc.connect(address, { signal: until });
-    return enter(transport, address, authKey, { role: Role.client, name, claim: worker?.ticket }, until);
+    return enter(
+      transport,
+      address,
+      authKey,
+      { role: Role.client, name, claim: worker?.ticket },
+      {
+        signal: until,
+      },
+    );
   };
   const entered = await go(signal ?? new AbortController().signal);
   const connection = new Connection(address, entered, go, reconnect);

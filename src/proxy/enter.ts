@@ -40,13 +40,16 @@ export interface Welcome {
 const SECRET_BYTES = 16;
 const nothing = Buffer.alloc(0);
 
-/** The link it resolves with ignores all that comes until `handOver`, which must be called before the next turn. */
+/**
+ * The link it resolves with ignores all that comes until `handOver`. `entered` may do that at once: whoever is told
+ * something unasked needs it, since what follows the welcome may come with it.
+ */
 export function enter(
   transport: Transport,
   channel: string,
   authKey: Uint8Array,
   identity: Identity,
-  signal?: AbortSignal,
+  { signal, entered }: { signal?: AbortSignal | undefined; entered?: (link: Link) => void } = {},
 ): Promise<{ link: Link; welcome: Welcome }> {
   return new Promise((resolve, reject) => {
     const hello = { version: PROTOCOL_VERSION, role: identity.role, nonce: newNonce() };
@@ -117,6 +120,7 @@ export function enter(
           link.sendLimit = welcome.frameBytes;
           // What the manager keeps came through its own limit; an answer may gather much of it.
           link.decoder.limit = 0xffff_ffff;
+          entered?.(link);
           resolve({ link, welcome });
         }
       }

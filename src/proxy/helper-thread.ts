@@ -76,11 +76,8 @@ async function connect(session: number, secret: string): Promise<void> {
     outside = true;
     setTimeout(() => mine === joins && void connect(session, secret), AGAIN);
   };
-  try {
-    const transport = await nodeIpc.connect(data.address);
-    const identity = { role: Role.helper, name: 'helper', claim: session, secret };
-    const entered = await enter(transport, data.address, data.authKey, identity);
-    entered.link.handOver({
+  const entered = (made: Link): void => {
+    made.handOver({
       frame: (kind, reader) => {
         if (kind !== ToClient.RECALL) return;
         const handle = reader.u32();
@@ -90,16 +87,18 @@ async function connect(session: number, secret: string): Promise<void> {
         );
       },
       closed: () => {
-        if (link === entered.link) link = undefined;
+        if (link === made) link = undefined;
         again();
       },
     });
-    if (mine !== joins) {
-      entered.link.close();
-      return;
-    }
-    link = entered.link;
+    if (mine !== joins) return made.close();
+    link = made;
     outside = false;
+  };
+  try {
+    const transport = await nodeIpc.connect(data.address);
+    const identity = { role: Role.helper, name: 'helper', claim: session, secret };
+    await enter(transport, data.address, data.authKey, identity, { entered });
   } catch {
     again();
   }

@@ -102,21 +102,29 @@ export class SharedWindow {
     const numbers = this.#numbers;
     numbers[UP_TO] = Math.max(numbers[UP_TO] as number, ...leases);
     Atomics.add(words, RECALLS, 1);
-    const tail = Atomics.load(words, TAIL);
     const slots = new Map<number, number>();
-    for (let back = 1; back <= CAPACITY; back++) {
-      const slot = slotOf(tail - back);
-      slots.set(numbers[LEASES + slot] as number, slot);
-    }
-    const newest = Math.max(...slots.keys());
+    let newest = 0;
+    let tail: number;
+    do {
+      // What comes from here on, the main thread itself marks as taken back: its slot is not looked at.
+      tail = Atomics.load(words, TAIL);
+      slots.clear();
+      for (let back = 1; back < CAPACITY; back++) {
+        const slot = slotOf(tail - back);
+        slots.set(numbers[LEASES + slot] as number, slot);
+      }
+      newest = numbers[LEASES + slotOf(tail - 1)] as number;
+    } while (Atomics.load(words, TAIL) !== tail);
     const taken: number[] = [];
     for (const lease of leases) {
-      const slot = slots.get(lease);
-      if (slot === undefined) {
-        // Not read yet, or started so long ago that its slot has been used again.
-        if (lease > newest) taken.push(lease);
+      if (lease > newest) {
+        // Not read yet.
+        taken.push(lease);
         continue;
       }
+      const slot = slots.get(lease);
+      // Started so long ago that its slot has been used again.
+      if (slot === undefined) continue;
       const state = Atomics.compareExchange(words, SLOTS + slot, HELD, RETURNED);
       if (state === HELD || state === RETURNED) taken.push(numbers[LEASES + slot] as number);
     }

@@ -60,6 +60,40 @@ describe('a worker that is busy', () => {
     while (worker.helper === undefined) await new Promise(setImmediate);
   });
 
+  test('W7 a helper thread that comes in while somebody waits gives back what its worker has not started', async () => {
+    const { manager, connect } = await listening({ limits: { connections: 2 } });
+    const client = manager.client();
+    const other = await connect();
+    const name = fresh('queue');
+    const queue = client.tasks(name);
+    const started = client.queue<Started>(fresh('started'));
+    await aGroup(client, { queue: name, count: 1 });
+    const { gate, long, short } = await withWindow(
+      queue,
+      2,
+      async () => {
+        const gate = aGate();
+        const puts = [queue.put('spinUntil', { started, file: gate.file })];
+        for (let i = 0; i < 5; i++) puts.push(queue.put('echo', i));
+        const [long, ...short] = await Promise.all(puts);
+        await started.get();
+        return { gate, long, short };
+      },
+      async ({ gate, long, short }) => {
+        gate.open();
+        await long?.result();
+        await Promise.all(short.map((handle) => handle.result()));
+      },
+    );
+    for (let task = await queue.getNowait(); task !== undefined; task = await queue.getNowait()) await task.complete();
+    const task = queue.get();
+    await other.close();
+    await (await task).complete();
+    gate.open();
+    expect(await long?.result()).toBe(1);
+    await Promise.all(short.map((handle) => handle.result()));
+  });
+
   test.each([
     ['what its thread has seen', 100],
     ['what its thread has not even read', 30_000],
