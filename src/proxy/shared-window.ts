@@ -106,10 +106,10 @@ export class SharedWindow {
     let newest = 0;
     let tail: number;
     do {
-      // What comes from here on, the main thread itself marks as taken back: its slot is not looked at.
+      // What comes from here on, the main thread itself marks as taken back: it counts as not read yet.
       tail = Atomics.load(words, TAIL);
       slots.clear();
-      for (let back = 1; back < CAPACITY; back++) {
+      for (let back = 1; back <= CAPACITY; back++) {
         const slot = slotOf(tail - back);
         slots.set(numbers[LEASES + slot] as number, slot);
       }

@@ -13,7 +13,7 @@ import { type Key, Keys } from './keys.ts';
 import { Lanes } from './lanes.ts';
 import { Offers } from './offers.ts';
 import { Order } from './order.ts';
-import { Bucket } from './rate.ts';
+import { Quota } from './quota.ts';
 import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts';
 import type { Task } from './task.ts';
 import { Search } from './search.ts';
@@ -27,6 +27,7 @@ export interface Parts {
   readonly demands: Demands;
   readonly special: number;
   readonly named: number;
+  readonly alone: number;
   readonly plain: Cell;
 }
 
@@ -39,19 +40,11 @@ export class Admission {
   #order = new Order();
   readonly #byHead: ByHead = (a, b) => this.#order.before(a.shown as Task, b.shown as Task);
   readonly #search: Search;
-  #concurrency = Infinity;
-  #bucket: Bucket | undefined;
-  /** It is paused, or there is a limit on the whole queue. */
-  #gated = false;
-  #paused = false;
-  /** Leases that hold a slot. */
-  #running = 0;
+  readonly #quota = new Quota();
   #size = 0;
   /** Ready tasks with a class, group or key. The views are there while there are any. */
   #special = 0;
   readonly #goOn: () => void;
-  /** A take was refused because of the queue's rate. */
-  #refused = false;
 
   /**
    * `goOn` is called when somebody may get what nobody got so far, `unrunnable` with a class when it becomes one that no
@@ -74,7 +67,7 @@ export class Admission {
 
   /** Leases that hold a slot of the queue's concurrency: all that are not lent. */
   get running(): number {
-    return this.#running;
+    return this.#quota.running;
   }
 
   get policyError(): unknown {
@@ -83,20 +76,17 @@ export class Admission {
 
   /** When the queue's rate admits the next one, where somebody waits for that; else Infinity. */
   get opensAt(): number {
-    return this.#refused && this.#bucket !== undefined && this.#size > 0 ? this.#bucket.opensAt : Infinity;
+    return this.#size > 0 ? this.#quota.opensAt : Infinity;
   }
 
   /** Other rules from here on; `ready` are all ready tasks, in the order of their puts. Buckets begin full. */
   configure(rules: QueueRules, ready: Iterable<Task>, now: number): void {
-    const { concurrency = Infinity, keyConcurrency = Infinity, rateLimit } = rules;
+    const { keyConcurrency = Infinity, rateLimit } = rules;
     const tasks = [...ready];
     for (const cell of this.#cells()) this.#hide(cell);
     this.#order = new Order(rules);
-    this.#concurrency = concurrency;
+    this.#quota.configure(rules);
     this.#search.configure(rules.reserveAfter);
-    this.#bucket = rateLimit === undefined || rateLimit.keyed === true ? undefined : new Bucket(rateLimit);
-    this.#refused = false;
-    this.#gate();
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
@@ -105,12 +95,11 @@ export class Admission {
   }
 
   pause(paused: boolean): void {
-    this.#paused = paused;
-    this.#gate();
+    this.#quota.pause(paused);
   }
 
   get paused(): boolean {
-    return this.#paused;
+    return this.#quota.paused;
   }
 
   // --- offers ---
@@ -140,14 +129,8 @@ export class Admission {
 
   /** The task has rules, from here to `exit`. */
   enter(task: Task, asked: TaskRules): Rules {
-    const demand = this.#demands.enter(asked);
     const group = asked.group === undefined ? this.#groups.none : this.#groups.enter(asked.group);
-    let cell = group.cells.get(demand);
-    if (cell === undefined) {
-      cell = new Cell(group, demand, this.#order);
-      group.cells.set(demand, cell);
-    }
-    cell.live++;
+    const cell = this.#enterCell(group, this.#demands.enter(asked));
     const key = asked.key === undefined ? undefined : this.#keys.enter(asked.key);
     return (task.rules = new Rules(asked, cell, key));
   }
@@ -157,14 +140,37 @@ export class Admission {
     return task.rules ?? this.enter(task, nothingAsked);
   }
 
+  /** It may be what its workers died of: from here to `exit` it has its taker to itself. It is not ready. */
+  isolate(task: Task): void {
+    const rules = this.rulesOf(task);
+    const { cell } = rules;
+    if (cell.demand.alone) return;
+    rules.cell = this.#enterCell(cell.group, this.#demands.enter(rules.asked, true));
+    this.#leaveCell(cell);
+  }
+
   exit(task: Task, now: number): void {
     const { cell, key, asked } = task.rules as Rules;
     if (key !== undefined) this.#keys.left(key, now);
+    this.#leaveCell(cell);
+    if (asked.group !== undefined) this.#groups.left(cell.group);
+  }
+
+  #enterCell(group: Group, demand: Demand): Cell {
+    let cell = group.cells.get(demand);
+    if (cell === undefined) {
+      cell = new Cell(group, demand, this.#order);
+      group.cells.set(demand, cell);
+    }
+    cell.live++;
+    return cell;
+  }
+
+  #leaveCell(cell: Cell): void {
     if (--cell.live === 0 && cell !== this.#plain) {
       cell.group.cells.delete(cell.demand);
       this.#search.reserving.delete(cell);
     }
-    if (asked.group !== undefined) this.#groups.left(cell.group);
     this.#demands.left(cell.demand);
   }
 
@@ -210,7 +216,8 @@ export class Admission {
 
   /** The task that this taker gets, which is ready no more and holds all that it needs; undefined where there is none. */
   take(offer: Offer | undefined, now: number): Task | undefined {
-    if (this.#gated && !this.#open(now)) return undefined;
+    if (this.#quota.limited && !this.#quota.open(now)) return undefined;
+    if (offer !== undefined && offer.isolated > 0) return undefined;
     let task: Task | undefined;
     if (this.#special === 0) {
       task = this.#plain.lanes.shift();
@@ -222,30 +229,33 @@ export class Admission {
       if (task === undefined) return undefined;
     }
     this.#size--;
-    this.#running++;
-    this.#bucket?.take(now);
+    offer?.begins(this.#cellOf(task).demand);
+    this.#quota.take(now);
     return task;
   }
 
   // --- leases ---
 
-  /** A lease has ended: what it held is free. True where somebody else may go on because of that. */
-  ended(task: Task, started: boolean, now: number): boolean {
+  /** A lease by that offer has ended: what it held is free. True where somebody may go on because of that. */
+  ended(task: Task, offer: Offer | undefined, started: boolean, now: number): boolean {
     const { rules } = task;
     if (!started) {
-      this.#bucket?.refund();
+      this.#quota.refund();
       this.#groups.refund(this.#cellOf(task).group);
     }
     if (rules === undefined) {
-      this.#running--;
+      this.#quota.running--;
+      const room = offer?.ends(this.#plain.demand) === true && this.#search.alone > 0;
       // While nothing special is ready, nobody is held up.
-      return this.#gated || (this.#special > 0 && this.#search.reserving.size > 0);
+      return this.#quota.limited || room || (this.#special > 0 && this.#search.reserving.size > 0);
     }
-    this.#free(task, rules);
+    const room = this.#free(rules, offer);
     rules.lent = false;
     rules.own = undefined;
     const { key } = rules;
-    if (key === undefined) return this.#gated || rules.cell.demand.needs.length > 0 || this.#search.reserving.size > 0;
+    if (key === undefined) {
+      return this.#quota.limited || room || rules.cell.demand.needs.length > 0 || this.#search.reserving.size > 0;
+    }
     key.running--;
     if (!started) key.bucket?.refund();
     this.reopen(key, now);
@@ -256,7 +266,7 @@ export class Admission {
   lend(task: Task): boolean {
     const rules = this.rulesOf(task);
     if (rules.lent) return false;
-    this.#free(task, rules);
+    this.#free(rules, task.holder?.offer);
     rules.lent = true;
     return true;
   }
@@ -266,7 +276,8 @@ export class Admission {
     const { rules } = task;
     if (rules?.lent !== true) return;
     rules.lent = false;
-    this.#running++;
+    this.#quota.running++;
+    task.holder?.offer?.begins(rules.cell.demand);
     if (rules.own !== undefined) rules.cell.demand.take(rules.own);
   }
 
@@ -295,9 +306,7 @@ export class Admission {
 
   /** Whether the queue's rate, because of which somebody was refused, admits another one. */
   rateOpened(now: number): boolean {
-    if (!this.#refused || this.#bucket === undefined || !this.#bucket.open(now)) return false;
-    this.#refused = false;
-    return true;
+    return this.#quota.opened(now);
   }
 
   /** For validation: all that is in the index, each task once. */
@@ -314,6 +323,7 @@ export class Admission {
       demands: this.#demands,
       special: this.#special,
       named: this.#search.named,
+      alone: this.#search.alone,
       plain: this.#plain,
     };
   }
@@ -409,21 +419,12 @@ export class Admission {
     if (first !== undefined) cell.lanes.push(first);
   }
 
-  #free(task: Task, rules: Rules): void {
-    if (rules.lent) return;
-    this.#running--;
-    if (rules.own !== undefined) this.#cellOf(task).demand.free(rules.own);
-  }
-
-  #gate(): void {
-    this.#gated = this.#paused || this.#concurrency !== Infinity || this.#bucket !== undefined;
-  }
-
-  #open(now: number): boolean {
-    if (this.#paused || this.#running >= this.#concurrency) return false;
-    if (this.#bucket === undefined || this.#bucket.open(now)) return true;
-    this.#refused = true;
-    return false;
+  /** True where its taker has room by that for what had none before. */
+  #free({ lent, own, cell: { demand } }: Rules, offer: Offer | undefined): boolean {
+    if (lent) return false;
+    this.#quota.running--;
+    if (own !== undefined) demand.free(own);
+    return offer?.ends(demand) === true && (demand.alone || this.#search.alone > 0);
   }
 
   #isSpecial({ rules }: Task): boolean {

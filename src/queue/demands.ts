@@ -29,6 +29,10 @@ export class Offer {
   readonly named: View | undefined;
   /** It has left. */
   gone = false;
+  /** Its leases, but for those that are lent. */
+  running = 0;
+  /** Those of them that must have their taker to themselves. */
+  isolated = 0;
 
   constructor({ worker, resources }: OfferSpec, tags: readonly string[], view: View, named: View | undefined) {
     this.kind = JSON.stringify([tags, needsOf({ resources })]);
@@ -37,6 +41,18 @@ export class Offer {
     this.amounts = new Amounts(resources);
     this.view = view;
     this.named = named;
+  }
+
+  begins({ alone }: Demand): void {
+    this.running++;
+    if (alone) this.isolated++;
+  }
+
+  /** True where it has room by that for what had none before. */
+  ends({ alone }: Demand): boolean {
+    this.running--;
+    if (alone) this.isolated--;
+    return alone || this.running === 0;
   }
 }
 
@@ -51,6 +67,10 @@ export class Demand {
   readonly tags: readonly string[];
   readonly worker: string | undefined;
   readonly needs: readonly Need[];
+  /** It needs its taker to itself: it may be what its workers died of. */
+  readonly alone: boolean;
+  /** Whoever looks at it may run it, at any time. */
+  readonly open: boolean;
   /** What tells it from other classes. */
   readonly signature: string;
   readonly #host: Amounts;
@@ -63,12 +83,14 @@ export class Demand {
   /** It has been told that nobody can run it. */
   told = false;
 
-  constructor(signature: string, tags: readonly string[], rules: TaskRules, host: Amounts) {
+  constructor(signature: string, tags: readonly string[], rules: TaskRules, host: Amounts, alone = false) {
     this.signature = signature;
+    this.alone = alone;
     this.#host = host;
     this.tags = tags;
     this.worker = rules.worker;
     this.needs = needsOf(rules).map(([name, amount]) => ({ name, amount, host: host.pool(name) }));
+    this.open = this.needs.length === 0 && this.worker === undefined && !alone;
   }
 
   /** Nothing is demanded: whoever comes can run it. */
@@ -93,7 +115,8 @@ export class Demand {
   }
 
   /** All of it is free. */
-  fits(amounts: Amounts): boolean {
+  fits({ amounts, running }: Offer): boolean {
+    if (this.alone && running > 0) return false;
     for (const { name, amount, host } of this.needs) {
       if (!((host ?? amounts.pool(name)) as Pool).fits(amount)) return false;
     }
@@ -118,9 +141,9 @@ export class Demand {
     return this.needs.some(({ name }) => names.includes(name));
   }
 
-  /** They use a resource of the same name. */
+  /** Where the other one runs, this one finds less of what it needs. */
   competes(other: Demand): boolean {
-    return this.needs.some(({ name }) => other.needs.some((need) => need.name === name));
+    return this.alone || this.needs.some(({ name }) => other.needs.some((need) => need.name === name));
   }
 }
 
@@ -142,16 +165,17 @@ export class Demands {
     return this.#bySignature.values();
   }
 
-  /** The class of a task; it counts as one more of it. */
-  enter(rules: TaskRules): Demand {
-    if (rules.tags === undefined && rules.resources === undefined && rules.worker === undefined) return this.plain;
+  /** The class of a task, which may have to run `alone`; it counts as one more of it. */
+  enter(rules: TaskRules, alone = false): Demand {
+    if (!alone && rules.tags === undefined && rules.resources === undefined && rules.worker === undefined)
+      return this.plain;
     const tags = sortedTags(rules.tags ?? []);
     const needs = needsOf(rules);
-    if (tags.length === 0 && needs.length === 0 && rules.worker === undefined) return this.plain;
-    const signature = signatureOf(tags, needs, rules.worker);
+    if (!alone && tags.length === 0 && needs.length === 0 && rules.worker === undefined) return this.plain;
+    const signature = `${alone ? 'alone ' : ''}${signatureOf(tags, needs, rules.worker)}`;
     let demand = this.#bySignature.get(signature);
     if (demand === undefined) {
-      demand = new Demand(signature, tags, rules, this.#host);
+      demand = new Demand(signature, tags, rules, this.#host, alone);
       this.#bySignature.set(signature, demand);
       this.#begun(demand);
     }

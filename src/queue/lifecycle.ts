@@ -180,18 +180,22 @@ export class Lifecycle {
     this.#delay(task, now + pause);
   }
 
-  /** It has taken a worker with it, dead or silent. It is to blame where that was its doing and no other task's. */
+  /**
+   * It has taken a worker with it, dead or silent. It is to blame where that was its doing and no other task's; where that
+   * is not known after so many deaths, it runs alone, and the next one tells.
+   */
   died(task: Task, alone: boolean, failure: Failure, now: number): void {
     task.deaths++;
     if (!alone) this.admission.rulesOf(task).shared++;
     const aloneBefore = task.deaths - (task.rules?.shared ?? 0);
     const blamed = alone || aloneBefore >= ALONE_ENOUGH || task.poisonAfter === 1;
-    if (task.deaths >= task.poisonAfter && blamed) {
+    if (task.deaths < task.poisonAfter) return this.requeue(task, failure.message, now, failure);
+    if (blamed) {
       task.failure = failure;
-      this.end(task, State.failed, now);
-    } else {
-      this.requeue(task, failure.message, now, failure);
+      return this.end(task, State.failed, now);
     }
+    this.admission.isolate(task);
+    this.requeue(task, `${failure.message}; from here on it runs alone`, now, failure);
   }
 
   /** Its worker was ended for what another task did there. At most once is still at most once. */
@@ -232,7 +236,7 @@ export class Lifecycle {
     if (holder?.bound !== undefined) holder.bound.ended(task.lease);
     task.holder = undefined;
     task.lease = 0;
-    if (this.admission.ended(task, started, now)) this.goOn();
+    if (this.admission.ended(task, holder?.offer, started, now)) this.goOn();
   }
 
   // --- outcomes and dependents ---

@@ -17,6 +17,8 @@ export class Search {
   reserveAfter = RESERVE_AFTER;
   /** Cells that are shown and ask for a worker by its name. */
   named = 0;
+  /** Likewise, that need their taker to themselves. */
+  alone = 0;
   readonly #keys: Keys;
   readonly #before: ByHead;
   readonly #walk: Walk;
@@ -33,15 +35,17 @@ export class Search {
 
   /** The first task of the cell is `head`, another one than before: all views show it so. */
   show(cell: Cell, head: Task | undefined): void {
-    const { views, worker } = cell.demand;
+    const { views, worker, alone } = cell.demand;
     if (head === undefined) {
       for (const view of views) view.remove(cell, this.#before);
       cell.shown = undefined;
       if (worker !== undefined) this.named--;
+      if (alone) this.alone--;
     } else if (cell.shown === undefined) {
       cell.shown = head;
       for (const view of views) view.add(cell, this.#before);
       if (worker !== undefined) this.named++;
+      if (alone) this.alone++;
     } else {
       for (const view of views) view.lift(cell, this.#before);
       cell.shown = head;
@@ -51,10 +55,11 @@ export class Search {
 
   /**
    * Nothing was found for it: whether nothing would be for all that offer the same. That is so, but for tasks that ask for
-   * a worker by name, and for own amounts, of which another one may have more free, or may reserve.
+   * a worker by name or for itself, and for own amounts, of which another one may have more free, or may reserve.
    */
-  speaksForKind({ amounts }: Offer): boolean {
-    return this.named === 0 && (amounts.empty || (amounts.idle && this.reserving.size === 0));
+  speaksForKind({ amounts, isolated }: Offer): boolean {
+    if (this.named + this.alone + isolated > 0) return false;
+    return amounts.empty || (amounts.idle && this.reserving.size === 0);
   }
 
   /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */
@@ -69,22 +74,26 @@ export class Search {
       const key = cell.shown?.rules?.key;
       if (key !== undefined && !this.#keys.open(key, now)) return cell;
       // The view of the offer's tags shows what these suffice for; that of its name does not look at tags.
-      if (demand.needs.length === 0 && demand.worker === undefined) return cell;
+      if (demand.open) return given(cell, passed);
       if (!demand.possible(offer)) continue;
-      if (demand.needs.length === 0) return cell;
       if (blocked !== undefined && demand.asksFor(blocked)) continue;
-      if (demand.fits(offer.amounts)) {
-        for (const other of passed ?? []) if (other.demand.competes(demand)) other.passed++;
-        return cell;
-      }
+      if (demand.fits(offer)) return given(cell, passed);
       (passed ??= []).push(cell);
       if (cell.passed < this.reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
       this.reserving.add(cell);
+      if (demand.alone && cell.reserved === offer) return undefined;
       for (const { name, host } of demand.needs) {
         if (host !== undefined || cell.reserved === offer) (blocked ??= []).push(name);
       }
     }
     return undefined;
   }
+}
+
+/** Those that were passed over for it remember that. */
+function given(cell: Cell, passed: readonly Cell[] | undefined): Cell {
+  if (passed === undefined) return cell;
+  for (const other of passed) if (other.demand.competes(cell.demand)) other.passed++;
+  return cell;
 }

@@ -49,7 +49,7 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     ready.length === really.length && new Set(ready).size === ready.length && ready.length === admission.size,
     'the ready index and the records disagree',
   );
-  const { groups, keys, demands, special, named, plain } = admission.parts;
+  const { groups, keys, demands, special, named, alone, plain } = admission.parts;
   const live = tasks.filter((task) => !task.finished);
   const leased = live.filter((task) => task.state === State.leased);
   check(
@@ -60,6 +60,7 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     rules !== undefined && (rules.key !== undefined || rules.cell !== plain);
   check(special === really.filter(isSpecial).length, 'the ready tasks with rules are not counted right');
   let shownByName = 0;
+  let shownAlone = 0;
   for (const group of groups) {
     const inGroup = (task: Task): boolean => (task.rules?.cell ?? plain).group === group;
     check(group.ready === really.filter(inGroup).length, `group '${group.name}': ready tasks not counted right`);
@@ -67,6 +68,7 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
       const inCell = live.filter((task) => (task.rules?.cell ?? plain) === cell);
       if (cell !== plain) check(cell.live === inCell.length, 'a class: unfinished tasks not counted right');
       if (cell.shown !== undefined && cell.demand.worker !== undefined) shownByName++;
+      if (cell.shown !== undefined && cell.demand.alone) shownAlone++;
       check(cell.shown === undefined || special > 0, 'a plain queue shows its tasks in views');
       check(special === 0 || cell.shown === cell.lanes.head(), 'a class does not show its first task');
       for (const view of cell.demand.views) {
@@ -80,6 +82,15 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     }
   }
   check(named === shownByName, 'classes that ask for a worker by name are not counted right');
+  check(alone === shownAlone, 'classes that need a worker to themselves are not counted right');
+  for (const offer of new Set(leased.map(({ holder }) => holder?.offer))) {
+    const here = leased.filter((task) => task.holder?.offer === offer && task.rules?.lent !== true);
+    const isolated = here.filter((task) => task.rules?.cell.demand.alone === true).length;
+    check(
+      offer === undefined || (offer.running === here.length && offer.isolated === isolated),
+      'the leases of a taker are not counted right',
+    );
+  }
   for (const key of keys.values()) {
     const running = leased.filter((task) => task.rules?.key === key).length;
     check(

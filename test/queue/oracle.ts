@@ -21,7 +21,7 @@ export interface OracleTask {
   parent: OracleTask | undefined;
   readonly group: OracleGroup;
   /** Group and requirement class. */
-  readonly cell: string;
+  cell: string;
   readonly needs: readonly (readonly [string, number])[];
   readonly putAt: number;
   state: OracleState;
@@ -29,6 +29,8 @@ export interface OracleTask {
   failures: number;
   deaths: number;
   aloneDeaths: number;
+  /** It has died too often beside others: it runs alone. */
+  suspect: boolean;
   lease: number;
   holder: number;
   /** The offer that its amounts come from. */
@@ -47,6 +49,8 @@ interface OracleGroup {
 
 export interface OracleOffer extends OfferSpec {
   gone: boolean;
+  /** Nobody knows what else it runs. */
+  anonymous?: boolean;
 }
 
 /** Tokens in units of 1/per, so that all is whole numbers. */
@@ -111,6 +115,7 @@ export class Oracle {
       failures: 0,
       deaths: 0,
       aloneDeaths: 0,
+      suspect: false,
       lease: 0,
       holder: -1,
       offer: undefined,
@@ -131,15 +136,20 @@ export class Oracle {
     if (this.paused || this.#running() >= (this.#rules.concurrency ?? Infinity)) return undefined;
     const { rateLimit, reserveAfter = 100 } = this.#rules;
     if (rateLimit !== undefined && rateLimit.keyed !== true && !this.#rateOpen('', now)) return undefined;
+    const beside = offer.anonymous === true ? [] : this.#runningAt(offer);
+    if (beside.some(({ suspect }) => suspect)) return undefined;
     const passed: OracleTask[] = [];
     const blocked: string[] = [];
     for (const task of this.#heads(now)) {
       if (!this.possible(task, offer)) continue;
       const names = task.needs.map(([name]) => name);
       if (names.some((name) => blocked.includes(name))) continue;
-      if (task.needs.every(([name, amount]) => this.#used(name, offer) + amount <= this.#total(name, offer))) {
+      if (
+        (!task.suspect || beside.length === 0) &&
+        task.needs.every(([name, amount]) => this.#used(name, offer) + amount <= this.#total(name, offer))
+      ) {
         for (const other of passed) {
-          if (other.needs.some(([name]) => names.includes(name))) this.#cell(other).passed++;
+          if (other.suspect || other.needs.some(([name]) => names.includes(name))) this.#cell(other).passed++;
         }
         return this.#lease(task, holder, offer, now);
       }
@@ -147,6 +157,7 @@ export class Oracle {
       const cell = this.#cell(task);
       if (cell.passed < reserveAfter) continue;
       if (cell.reserved === undefined || cell.reserved.gone) cell.reserved = offer;
+      if (task.suspect && cell.reserved === offer) return undefined;
       blocked.push(...names.filter((name) => name in this.#host || cell.reserved === offer));
     }
     return undefined;
@@ -195,6 +206,10 @@ export class Oracle {
     if (task.deaths >= task.poisonAfter && (alone || task.aloneDeaths >= 2 || task.poisonAfter === 1)) {
       return this.#end(task, 'failed', now);
     }
+    if (task.deaths >= task.poisonAfter && !task.suspect) {
+      this.#moveTo(task, `alone ${task.cell}`);
+      task.suspect = true;
+    }
     task.expiresAt = Infinity;
     this.#endLease(task);
     this.#ready(task);
@@ -216,7 +231,8 @@ export class Oracle {
   retry(task: OracleTask, now: number): boolean {
     if (!isFinished(task) || (task.state === 'succeeded' && task.id === undefined)) return false;
     if (task.after.some((before) => isFinished(before) && before.state !== 'succeeded')) return false;
-    Object.assign(task, { state: 'blocked', failures: 0, deaths: 0, aloneDeaths: 0, wakeAt: now });
+    Object.assign(task, { state: 'blocked', failures: 0, deaths: 0, aloneDeaths: 0, wakeAt: now, suspect: false });
+    task.cell = task.cell.replace(/^alone /, '');
     task.expiresAt = now + (task.rules.expires ?? Infinity) * 10;
     task.runs++;
     task.waitsFor = task.after.filter((before) => before.state !== 'succeeded');
@@ -254,6 +270,9 @@ export class Oracle {
     const { rateLimit, concurrency = Infinity, keyConcurrency = Infinity } = this.#rules;
     if (rateLimit === undefined || this.paused || this.#running() >= concurrency) return Infinity;
     const ready = this.live.filter((task) => task.state === 'ready');
+    // It gets nothing whatever the rates are: its suspect has it to itself, or one waits to have it.
+    if (offer.anonymous !== true && this.#runningAt(offer).some(({ suspect }) => suspect)) return Infinity;
+    if (ready.some(({ suspect, cell }) => suspect && this.#cells.get(cell)?.reserved === offer)) return Infinity;
     const opens = (text: string): number =>
       now + Math.max(0, Math.ceil((rateLimit.per * 10 - this.#bucket(text, now).level) / rateLimit.max));
     if (rateLimit.keyed !== true) return ready.length === 0 || this.#rateOpen('', now) ? Infinity : opens('');
@@ -311,6 +330,16 @@ export class Oracle {
     task.group.use += this.#cost(task.group);
     this.#cells.delete(task.cell);
     return Object.assign(task, { state: 'leased', lease: ++this.#leases, holder, offer });
+  }
+
+  #runningAt(offer: OracleOffer): OracleTask[] {
+    return this.live.filter((task) => task.state === 'leased' && !task.lent && task.offer === offer);
+  }
+
+  #moveTo(task: OracleTask, cell: string): void {
+    const { cell: before } = task;
+    task.cell = cell;
+    if (!this.live.some((other) => other.cell === before)) this.#cells.delete(before);
   }
 
   #running(): number {

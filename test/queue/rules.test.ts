@@ -228,6 +228,48 @@ describe('outcomes', () => {
     expect(other.changes?.filter(({ why }) => why === 'the worker is lost')).toHaveLength(2);
   });
 
+  test('Q6 what died too often beside others runs alone from then on, and its next death tells', () => {
+    const rig = new QueueRig();
+    const [one, other] = [taker(rig, {}), taker(rig, {})];
+    const suspect = rig.put({ poisonAfter: 2 });
+    for (let death = 0; death < 2; death++) {
+      rig.take(one);
+      rig.lose(suspect, true, false);
+    }
+    expect(suspect.state).toBe(State.ready);
+    expect(suspect.changes?.at(-1)?.why).toBe('the worker is lost; from here on it runs alone');
+    const [first, second] = [rig.put({ priority: 1 }), rig.put()];
+    // Not beside what its taker runs, but the rest goes on there.
+    expect([rig.take(one), rig.take(one)]).toEqual([first, second]);
+    rig.put();
+    expect(rig.take(other)).toBe(suspect);
+    // Nothing beside it, until it has ended.
+    expect(rig.queue.take(other, undefined, rig.now)).toBeUndefined();
+    rig.queue.validate();
+    rig.lose(suspect, true, true);
+    expect(suspect.state).toBe(State.failed);
+    expect(rig.queue.take(other, undefined, rig.now)).toBeDefined();
+    rig.queue.validate();
+  });
+
+  test('Q6 what must run alone is not passed over for ever: the taker that it waits for gets nothing more', () => {
+    const rig = withRules({ reserveAfter: 3 });
+    const only = taker(rig, {});
+    const elder = rig.put({ poisonAfter: 2 });
+    for (let death = 0; death < 2; death++) {
+      rig.take(only);
+      rig.lose(elder, true, false);
+    }
+    const busy = rig.put({ priority: 1 });
+    for (let i = 0; i < 9; i++) rig.put();
+    expect(rig.take(only)).toBe(busy);
+    for (let passed = 0; passed < 3; passed++) expect(rig.take(only)).not.toBe(elder);
+    expect(rig.queue.take(only, undefined, rig.now)).toBeUndefined();
+    for (const task of [...only.leases.values()]) rig.complete(task);
+    expect(rig.take(only)).toBe(elder);
+    rig.queue.validate();
+  });
+
   test('Q10 a cancelled task that waits for its time or its key leaves nothing behind', () => {
     const rig = withRules({ keyConcurrency: 1 });
     const tasks = [0, 1, 2].map(() => rig.put({ rules: { key: 'k' } }));

@@ -66,7 +66,7 @@ export class Simulator {
     this.#rig = new QueueRig({ rules: this.#queueRules }, counter(), { random: () => this.#jitter, host });
     this.#oracle = new Oracle(this.#queueRules, this.#host);
     for (let i = 0; i < TAKERS; i++) {
-      this.#takers.push({ leases: new Map(), spec: { gone: false }, refused: -1 });
+      this.#takers.push({ leases: new Map(), spec: { gone: false, anonymous: i === 0 }, refused: -1 });
       if (i > 0) this.#enrol(i);
     }
   }

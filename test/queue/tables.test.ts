@@ -34,7 +34,7 @@ class Rig {
   drain(offer: Offer, now: number): number {
     let count = 0;
     for (let task = this.admission.take(offer, now); task; task = this.admission.take(offer, now)) {
-      this.admission.ended(task, true, now);
+      this.admission.ended(task, offer, true, now);
       this.admission.exit(task, now);
       count++;
     }

@@ -96,6 +96,44 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
     });
   });
 
+  test('Q6 three die together each time: they run one by one then, and it shows who kills', async () => {
+    const { client, name, queue, started } = aQueue({ poisonAfter: 2 });
+    const group = await aGroup(client, { queue: name, count: 1, concurrency: 3 });
+    const codes: unknown[] = [];
+    group.on('workerLost', ({ exitCode }) => codes.push(exitCode));
+    const [go, fire] = [client.queue(), client.queue()];
+    const siblings = [
+      await queue.put('meet', { started, go, output: 'a' }),
+      await queue.put('meet', { started, go, output: 'b' }),
+    ];
+    const killer = await queue.put('exitWhenTold', { started, go: fire, code: 3 });
+    for (const round of [1, 2]) {
+      const together = [await started.get(), await started.get(), await started.get()];
+      expect(together.map(({ attempt }) => attempt)).toEqual([round, round, round]);
+      await fire.put('now');
+    }
+    const other = await queue.put('echo', 'beside nobody');
+    for (const sibling of siblings) {
+      expect(await started.get()).toMatchObject({ id: sibling.id, attempt: 3 });
+      expect(await queue.dict.counts()).toMatchObject({ leased: 1 });
+      await go.put('on');
+      await sibling.result();
+    }
+    expect(await started.get()).toMatchObject({ id: killer.id, attempt: 3 });
+    await fire.put('now');
+    await expect(killer.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', exitCode: 3 });
+    expect(await Promise.all([...siblings, other].map((handle) => handle.result()))).toEqual([
+      'a',
+      'b',
+      'beside nobody',
+    ]);
+    expect(codes).toEqual([3, 3, 3]);
+    const { history, error } = await killer.record();
+    const deaths = [...history.flatMap((change) => change.error ?? []), error];
+    expect(deaths).toEqual(Array(3).fill(expect.objectContaining({ code: 'QM_WORKER_LOST' })));
+    expect(history.map(({ why }) => why)).toContainEqual(expect.stringMatching(/; from here on it runs alone$/));
+  });
+
   describe('W3 an error outside of the task’s promise', () => {
     test.each(['timer', 'rejection'] as const)(
       '%s: the task fails once with that error, and the worker is replaced',

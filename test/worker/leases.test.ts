@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Client, type LeasedTask, LeaseLostError } from 'quartermaster';
+import { type Client, type LeasedTask, LeaseLostError, type TaskQueueOptions } from 'quartermaster';
 import { coreOf } from '#qm/manager/manager.js';
 import { connectionOf } from '#qm/proxy/client.js';
 import { listening } from '../kit/listening.ts';
@@ -60,15 +60,16 @@ describe('a worker that is busy', () => {
     while (worker.helper === undefined) await new Promise(setImmediate);
   });
 
-  test('W7 a helper thread that comes in while somebody waits gives back what its worker has not started', async () => {
+  /** Its helper thread is not let in before `letIn()`; a task blocks it until `gate` opens, and others lie in its window. */
+  async function aBusyWorkerWithoutHelper(options?: TaskQueueOptions) {
     const { manager, connect } = await listening({ limits: { connections: 2 } });
     const client = manager.client();
     const other = await connect();
     const name = fresh('queue');
-    const queue = client.tasks(name);
+    const queue = client.tasks(name, options);
     const started = client.queue<Started>(fresh('started'));
-    await aGroup(client, { queue: name, count: 1 });
-    const { gate, long, short } = await withWindow(
+    const group = await aGroup(client, { queue: name, count: 1 });
+    const busy = await withWindow(
       queue,
       2,
       async () => {
@@ -85,13 +86,35 @@ describe('a worker that is busy', () => {
         await Promise.all(short.map((handle) => handle.result()));
       },
     );
+    return { ...busy, manager, queue, group, letIn: () => other.close() };
+  }
+
+  test('W7 a helper thread that comes in while somebody waits gives back what its worker has not started', async () => {
+    const { queue, gate, long, short, letIn } = await aBusyWorkerWithoutHelper();
     for (let task = await queue.getNowait(); task !== undefined; task = await queue.getNowait()) await task.complete();
     const task = queue.get();
-    await other.close();
+    await letIn();
     await (await task).complete();
     gate.open();
     expect(await long?.result()).toBe(1);
     await Promise.all(short.map((handle) => handle.result()));
+  });
+
+  test('Q10 nobody is killed for what was cancelled un-started: a helper thread that comes in late says so', async () => {
+    const { manager, queue, group, gate, long, short, letIn } = await aBusyWorkerWithoutHelper({ cancelGrace: 20 });
+    group.on('workerLost', () => expect.unreachable('nobody was to blame'));
+    for (const handle of short) expect(await handle.cancel()).toBe(true);
+    const takers = [...manager[coreOf].boards].flatMap((board) => [...board.takers.values()]);
+    const taker = takers.find(({ endings }) => endings !== undefined);
+    expect(taker).toBeDefined();
+    // The grace is over, and it is not known what has been started.
+    while (taker?.doom === undefined) await new Promise(setImmediate);
+    expect(taker.doom).toBe('asked');
+    await letIn();
+    while (taker.doom !== undefined) await new Promise(setImmediate);
+    gate.open();
+    expect(await long?.result()).toBe(1);
+    expect(await queue.run('echo', 'it goes on')).toBe('it goes on');
   });
 
   test.each([

@@ -22,6 +22,8 @@ import type { Ending, Taker } from './taker.ts';
 
 /** How long (tenths of a ms) a helper may take to give back what has not been started. */
 const ANSWER = 10_000;
+/** How long (likewise) one that is not there may take to come in: a worker that has just begun, on a busy machine. */
+const COME_IN = 50_000;
 /** How long (likewise) until a group is asked again: its connection may have been lost with the first order. */
 const AGAIN = 10_000;
 /** Rungs, most of them left behind, that are not worth clearing away. */
@@ -145,6 +147,11 @@ export class Ladder {
     if (taker.doom === 'asked' && taker.recalls === 0) this.#judge(taker, true);
   }
 
+  /** Its helper has come in, perhaps in the place of one that left without an answer. */
+  helperJoined(taker: Taker): void {
+    if (taker.doom === 'asked') taker.recallAll();
+  }
+
   /** Sessions have ended: what they held is ended with their processes. */
   clear(): void {
     const live = newHeap();
@@ -199,12 +206,16 @@ export class Ladder {
   #force(taker: Taker, lease: number, ending: Ending, now: number): void {
     ending.overdue = true;
     if (!this.#manager.vouchers.owned(taker.session)) return this.#giveUp(taker, lease, ending);
+    const { helper } = taker.session;
     if (taker.doom === undefined) {
       // It gets no more tasks, and what it has not started goes to others.
       taker.doom = 'asked';
-      if (!taker.recallAll()) return this.#kill(taker, lease, ending);
+      if (taker.unsure().length === 0) return this.#kill(taker, lease, ending);
+      if (helper !== undefined) taker.recallAll();
     }
-    this.#add(now + ANSWER, taker, lease);
+    // Without a helper nobody gives back anything, and what is known to run must end.
+    if (helper === undefined && !taker.isUnsure(lease)) return this.#kill(taker, lease, ending);
+    this.#add(now + (helper === undefined ? COME_IN : ANSWER), taker, lease);
   }
 
   /** Ends the process if that is still needed. `sure`: what its taker still holds has been started. */

@@ -233,15 +233,20 @@ export class Taker implements Holder {
     this.#recall(link, [...this.leases.keys()]);
   }
 
-  /** Asks for all that may not have been started, cancelled or not. False where there is nothing, or nobody, to ask. */
-  recallAll(): boolean {
+  /** Whether that lease, cancelled or not, may not have been started. */
+  isUnsure(lease: number): boolean {
+    return lease > this.started || this.limits?.has(lease) === true;
+  }
+
+  /** All such leases. */
+  unsure(): number[] {
+    return [...(this.endings?.keys() ?? []), ...this.leases.keys()].filter((lease) => this.isUnsure(lease));
+  }
+
+  /** Asks the helper, where it is there, for all of them. */
+  recallAll(): void {
     const link = this.session.helper;
-    const unsure = [...(this.endings?.keys() ?? []), ...this.leases.keys()].filter(
-      (lease) => lease > this.started || this.limits?.has(lease) === true,
-    );
-    if (link === undefined || unsure.length === 0) return false;
-    this.#recall(link, unsure);
-    return true;
+    if (link !== undefined) this.#recall(link, this.unsure());
   }
 
   #recall(link: Link, leases: readonly number[]): void {

@@ -237,8 +237,11 @@ export class Takers {
 
   /** The session's helper is there, perhaps in the place of one that left without an answer. */
   helperJoined(session: Session): void {
-    if (this.#kinds.waiting === 0) return;
-    for (const taker of session.takers.values()) if (this.#all.has(taker) && taker.spare > 0) taker.recall();
+    for (const taker of session.takers.values()) {
+      if (!this.#all.has(taker)) continue;
+      if (this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
+      this.ladder.helperJoined(taker);
+    }
   }
 
   /** No task will ever come again. */
