@@ -52,6 +52,11 @@ export class TaskCalls {
     return this.#attempt !== undefined;
   }
 
+  /** The lease of that attempt. */
+  get lease(): number | undefined {
+    return this.#attempt?.lease;
+  }
+
   /** Their caller begins to wait for a task. The function returned ends that; undefined where nothing is to be lent. */
   lend(): (() => void) | undefined {
     return this.#attempt?.lend();

@@ -237,9 +237,13 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     await this.#calls.call('resume', []);
   }
 
-  /** Resolves once nothing waits or runs. */
+  /**
+   * Resolves once nothing waits or runs. Of another queue a task may wait for that: it lends its slot.
+   *
+   * @throws DeadlockError to a task of this queue, which would wait for itself.
+   */
   async join(options?: WaitOptions): Promise<void> {
-    await this.#calls.call('join', [], options);
+    await this.#lasting.lending(() => this.#calls.call('join', [this.#lasting.lease], options));
   }
 
   /**
@@ -251,9 +255,13 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     await this.#calls.call('shutdown', [options.immediate === true]);
   }
 
-  /** `shutdown()`, and then `join()`: resolves once all that was put has ended. */
+  /**
+   * `shutdown()`, and then `join()`: resolves once all that was put has ended.
+   *
+   * @throws DeadlockError to a task of this queue, before anything is shut down.
+   */
   async drain(options?: WaitOptions): Promise<void> {
-    await this.shutdown();
+    await this.#calls.call('shutdown', [false, this.#lasting.lease]);
     await this.join(options);
   }
 

@@ -1,4 +1,5 @@
 /** A task dict and queue, shared with everybody: what can be asked of it, and done to it, by calls. */
+import { DeadlockError } from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
 import { State, stateNames, type Task } from '../../queue/task.ts';
@@ -106,13 +107,28 @@ export class Tasks extends TaskBoard {
     this.queue.resume();
   }
 
-  /** Answers once nothing waits or runs. */
-  join(call: Call): Answer {
+  /** Answers once nothing waits or runs. `lease`: of the task that asks. */
+  join(call: Call, [lease]: readonly Item[]): Answer {
+    this.#notBy(call, lease);
     return this.unfinished === 0 ? undefined : call.park(this.joining.add(call));
   }
 
-  /** `immediate`: what waits is cancelled. */
-  shutdown(_call: Call, [immediate]: readonly Item[]): Answer {
+  /** A task that waits for the end of all that is in its queue waits for itself. */
+  #notBy({ session }: Call, lease: Item): void {
+    if (lease === undefined) return;
+    const number = numberOf(lease, 'a lease');
+    for (const taker of this.takers.values()) {
+      const task = taker.session === session ? taker.leases.get(number) : undefined;
+      if (task === undefined) continue;
+      throw new DeadlockError(
+        `task '${task.key}' (${task.name}) waits for all of ${this.title} to end, and is one of them`,
+      );
+    }
+  }
+
+  /** `immediate`: what waits is cancelled. `lease`: of the task that asks, and will join. */
+  shutdown(call: Call, [immediate, lease]: readonly Item[]): Answer {
+    this.#notBy(call, lease);
     this.shutPuts();
     if (immediate !== true) return;
     for (const task of [...this.#matching({ state: ['blocked', 'delayed', 'ready'] })]) {

@@ -1,0 +1,49 @@
+/** Producers that are faster than workers: they wait, and the manager's memory stays where it was. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { startManager } from 'quartermaster';
+import { aGroup } from '../kit/tasks-rig.ts';
+
+const MiB = 1 << 20;
+/** Bytes of each input, and how many are put: four times what the manager may grow by. */
+const INPUT = MiB / 16;
+const TASKS = 4096;
+
+test.each([
+  ['maxBytes', { maxBytes: 8 * MiB }, (8 * MiB) / INPUT],
+  ['maxSize', { maxSize: 100 }, 100],
+] as const)(
+  'B2 puts wait at %s while workers are ten times slower: the memory of the manager is flat',
+  async (_, limits, most) => {
+    const manager = await startManager();
+    try {
+      const queue = manager.tasks('slow', { ...limits, keepRecords: { count: 100 } });
+      await aGroup(manager, { queue: 'slow', count: 1 });
+      const memory = (): number =>
+        Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${manager.pid}/status`, 'utf8'))?.[1]) * 1024;
+      const input = { ms: 1, ballast: Buffer.alloc(INPUT, 'x') };
+      await queue.run('block', input);
+      const base = memory();
+      let grown = 0;
+      let deepest = 0;
+      let waited = 0;
+      for (let i = 0; i < TASKS; i++) {
+        // Many at a time: they wait in the manager, too.
+        const put = queue.put('block', input);
+        if (i % 8 !== 7) continue;
+        const { ready, leased } = await queue.dict.counts();
+        if (ready + leased >= most - 8) waited++;
+        deepest = Math.max(deepest, ready);
+        grown = Math.max(grown, memory() - base);
+        await put;
+      }
+      expect(waited).toBeGreaterThan(TASKS / 8 / 2);
+      expect(deepest).toBeLessThanOrEqual(most);
+      expect(grown).toBeLessThan(64 * MiB);
+      await queue.join();
+      expect(await queue.dict.counts()).toMatchObject({ ready: 0, leased: 0, failed: 0 });
+    } finally {
+      await manager.shutdown();
+    }
+  },
+);
