@@ -179,10 +179,11 @@ export class Takers {
   /** Un-started tasks that the helper took back from the window, in their order. */
   gaveBack(taker: Taker, leases: readonly number[]): void {
     const now = this.#manager.now();
-    for (const lease of leases) this.#queue.giveBack(taker, lease, now);
+    // First of all: it is busy, and would be given its tasks again.
+    this.resize(taker, 1);
     taker.recalled = undefined;
     if (taker.recalls > 0) taker.recalls--;
-    this.resize(taker, 1);
+    for (const lease of leases) this.#queue.giveBack(taker, lease, now);
     this.ladder.gaveBack(taker, leases);
   }
 
