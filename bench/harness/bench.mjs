@@ -89,7 +89,7 @@ export function peer(name, given) {
 /**
  * A limit program, with a count of its CPU: `workload` is its own name for it.
  *
- * @param {'limit_mgr' | 'limit_net'} script
+ * @param {'limit_mgr' | 'limit_net' | 'limit_static'} script
  * @param {string} workload
  * @param {Record<string, string | number>} given
  * @returns {Program}

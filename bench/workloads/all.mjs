@@ -2,6 +2,7 @@
 import { noopTasks } from './t1-noop-tasks.mjs';
 import { oneCall } from './t3-one-call.mjs';
 import { callsInFlight } from './t4-calls-in-flight.mjs';
+import { skew } from './t6-skew.mjs';
 import { memory } from './t9-memory.mjs';
 import { start } from './t11-start.mjs';
 import { recovery } from './t12-recovery.mjs';
@@ -17,4 +18,4 @@ import { recovery } from './t12-recovery.mjs';
  */
 
 /** @type {readonly Workload[]} */
-export const workloads = [noopTasks, oneCall, callsInFlight, memory, start, recovery];
+export const workloads = [noopTasks, oneCall, callsInFlight, skew, memory, start, recovery];

@@ -214,8 +214,9 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   /**
    * Runs a task that did not succeed anew, or all that a filter names, and says how many. The old outcome goes to its
-   * history, its `retries` begin again. Not counted is what has not ended, what comes after a task that did not succeed,
-   * and what has succeeded without an id of your choice, whose input is not kept.
+   * history, its `retries` begin again; a handle that has seen the old outcome keeps it, a new `handle(id)` asks for the
+   * new one. Not counted is what has not ended, what comes after a task that did not succeed, and what has succeeded
+   * without an id of your choice, whose input is not kept.
    * @throws UnknownTaskError of an id, QueueShutdownError
    */
   retry(which: string | TaskFilter): Promise<number> {

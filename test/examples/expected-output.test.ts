@@ -29,6 +29,7 @@ describe.each(examples)('%s', (name) => {
 test('the examples that the documents name are there, and compiled as they stand', () => {
   expect(examples).toEqual([
     'bounded-submit',
+    'dead-letters',
     'embed-manager',
     'getnowait-loop',
     'job-graph',
