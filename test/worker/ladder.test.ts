@@ -18,7 +18,7 @@ import {
 import { partyOfTest } from '../kit/parties.ts';
 import { aClient, aGate, aGroup, fresh, isAlive, places, sharedRig, type Started, working } from '../kit/tasks-rig.ts';
 import { until } from '../kit/until.ts';
-import { withWindow } from '../kit/windows.ts';
+import { aBusyWorker, withWindow } from '../kit/windows.ts';
 
 const module = new URL('../fixtures/ladder-tasks.mjs', import.meta.url);
 /** ms: of runs that are to be too long, and of handlers that are not to obey. */
@@ -237,14 +237,16 @@ describe.each(['socket', 'process'] as const)('a manager %s', (place) => {
     );
 
     test('its handler ends in the grace: the worker lives, and what it returned is nothing', async () => {
-      const { queue, group, started } = await owned();
+      // Long enough for a handler on a busy machine.
+      const grace = 10 * GRACE;
+      const { queue, group, started } = await owned(1, 1, { cancelGrace: grace });
       group.on('workerLost', () => expect.unreachable('it obeyed'));
       const pid = await queue.run('pid');
       const handle = await queue.put('obey', { started, returns: true });
       await started.get();
       expect(await handle.cancel()).toBe(true);
       expect(await started.get()).toEqual({ reason: 'QM_TASK_CANCELLED' });
-      await graceOver();
+      await graceOver(grace);
       expect(await queue.run('pid')).toBe(pid);
       expect(await handle.state()).toBe('cancelled');
     });
@@ -265,28 +267,12 @@ describe.each(['socket', 'process'] as const)('a manager %s', (place) => {
     test('what is cancelled un-started, behind one that keeps the thread, is no reason to kill anybody', async () => {
       const { queue, group, started } = await owned();
       group.on('workerLost', () => expect.unreachable('nobody was to blame'));
-      const { gate, long, short } = await withWindow(
-        queue,
-        3,
-        async () => {
-          const gate = aGate();
-          const puts = [queue.put('spinUntil', { started, file: gate.file })];
-          for (let i = 0; i < 20; i++) puts.push(queue.put('echo', i));
-          const [long, ...short] = await Promise.all(puts);
-          await started.get();
-          return { gate, long, short };
-        },
-        async ({ gate, long, short }) => {
-          gate.open();
-          await long?.result();
-          await Promise.all(short.map((handle) => handle.result()));
-        },
-      );
+      const { gate, long, short } = await aBusyWorker(queue, started, 3, Array(20).fill('short'));
       for (const handle of short) expect(await handle.cancel()).toBe(true);
       await graceOver();
       gate.open();
-      expect(await long?.result()).toBe(1);
-      expect(await long?.record()).toMatchObject({ attempt: 1 });
+      expect(await long.result()).toBe(1);
+      expect(await long.record()).toMatchObject({ attempt: 1 });
       for (const handle of short) expect(await handle.state()).toBe('cancelled');
       expect(await queue.run('echo', 'it goes on')).toBe('it goes on');
     });
@@ -337,8 +323,8 @@ describe.each(['socket', 'process'] as const)('a manager %s', (place) => {
   });
 
   /** Another task of a worker, cancelled now, has been given as long as all that were cancelled before. */
-  async function graceOver(): Promise<void> {
-    const { queue, group, started } = await owned(1, 1, { cancelGrace: 2 * GRACE });
+  async function graceOver(grace = GRACE): Promise<void> {
+    const { queue, group, started } = await owned(1, 1, { cancelGrace: 2 * grace });
     const lost = once(group, 'workerLost');
     const handle = await queue.put('ignore', { started });
     await started.get();

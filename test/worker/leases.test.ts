@@ -8,8 +8,8 @@ import { coreOf } from '#qm/manager/manager.js';
 import { connectionOf } from '#qm/proxy/client.js';
 import { listening } from '../kit/listening.ts';
 import { partyOfTest } from '../kit/parties.ts';
-import { withWindow } from '../kit/windows.ts';
-import { aClient, aFolder, aGate, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
+import { aBusyWorker, withWindow } from '../kit/windows.ts';
+import { aClient, aFolder, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
 
 /** ms; the tests block threads for three of them. */
 const LEASE = 500;
@@ -69,23 +69,7 @@ describe('a worker that is busy', () => {
     const queue = client.tasks(name, options);
     const started = client.queue<Started>(fresh('started'));
     const group = await aGroup(client, { queue: name, count: 1 });
-    const busy = await withWindow(
-      queue,
-      2,
-      async () => {
-        const gate = aGate();
-        const puts = [queue.put('spinUntil', { started, file: gate.file })];
-        for (let i = 0; i < 5; i++) puts.push(queue.put('echo', i));
-        const [long, ...short] = await Promise.all(puts);
-        await started.get();
-        return { gate, long, short };
-      },
-      async ({ gate, long, short }) => {
-        gate.open();
-        await long?.result();
-        await Promise.all(short.map((handle) => handle.result()));
-      },
-    );
+    const busy = await aBusyWorker(queue, started, 2, [0, 1, 2, 3, 4]);
     return { ...busy, manager, queue, group, letIn: () => other.close() };
   }
 
@@ -96,7 +80,7 @@ describe('a worker that is busy', () => {
     await letIn();
     await (await task).complete();
     gate.open();
-    expect(await long?.result()).toBe(1);
+    expect(await long.result()).toBe(1);
     await Promise.all(short.map((handle) => handle.result()));
   });
 
@@ -113,7 +97,23 @@ describe('a worker that is busy', () => {
     await letIn();
     while (taker.doom !== undefined) await new Promise(setImmediate);
     gate.open();
-    expect(await long?.result()).toBe(1);
+    expect(await long.result()).toBe(1);
+    expect(await queue.run('echo', 'it goes on')).toBe('it goes on');
+  });
+
+  test('Q10 nobody is killed for what was cancelled un-started: a worker without a helper thread says so itself', async () => {
+    const { manager, queue, group, gate, long, short } = await aBusyWorkerWithoutHelper({ cancelGrace: 20 });
+    group.on('workerLost', () => expect.unreachable('nobody was to blame'));
+    for (const handle of short) expect(await handle.cancel()).toBe(true);
+    const takers = [...manager[coreOf].boards].flatMap((board) => [...board.takers.values()]);
+    const taker = takers.find(({ endings }) => endings !== undefined);
+    expect(taker).toBeDefined();
+    // Of all of them the grace is over.
+    while (![...(taker?.endings?.values() ?? [])].every(({ overdue }) => overdue)) await new Promise(setImmediate);
+    expect(taker?.endings?.size).toBeGreaterThan(0);
+    gate.open();
+    expect(await long.result()).toBe(1);
+    while (taker?.doom !== undefined) await new Promise(setImmediate);
     expect(await queue.run('echo', 'it goes on')).toBe('it goes on');
   });
 
@@ -125,23 +125,7 @@ describe('a worker that is busy', () => {
     await aGroup(client, { queue: name, count: 1 });
     await queue.run('echo');
     await beating(client, name);
-    const { gate, long, short } = await withWindow(
-      queue,
-      2,
-      async () => {
-        const gate = aGate();
-        const puts = [queue.put('spinUntil', { started, file: gate.file })];
-        for (let i = 0; i < 40; i++) puts.push(queue.put('echo', 'x'.repeat(bytes)));
-        const [long, ...short] = await Promise.all(puts);
-        await started.get();
-        return { gate, long, short };
-      },
-      async ({ gate, long, short }) => {
-        gate.open();
-        await long?.result();
-        await Promise.all(short.map((handle) => handle.result()));
-      },
-    );
+    const { gate, long, short } = await aBusyWorker(queue, started, 2, Array(40).fill('x'.repeat(bytes)));
     // Somebody else has time for them.
     const helper = await aClient(rig);
     const order: string[] = [];
@@ -152,9 +136,9 @@ describe('a worker that is busy', () => {
     }
     // Those that were in nobody's window came first.
     expect(order.toSorted()).toEqual(short.map(({ id }) => id).toSorted());
-    expect(await long?.state()).toBe('leased');
+    expect(await long.state()).toBe('leased');
     gate.open();
-    expect(await long?.result()).toBe(1);
+    expect(await long.result()).toBe(1);
     for (const handle of short) expect(await handle.record()).toMatchObject({ state: 'succeeded', attempt: 1 });
     expect(await queue.run('echo', 'the worker goes on')).toBe('the worker goes on');
   });

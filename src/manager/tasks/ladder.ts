@@ -211,7 +211,7 @@ export class Ladder {
       // It gets no more tasks, and what it has not started goes to others.
       taker.doom = 'asked';
       if (taker.unsure().length === 0) return this.#kill(taker, lease, ending);
-      if (helper !== undefined) taker.recallAll();
+      taker.recallAll();
     }
     // Without a helper nobody gives back anything, and what is known to run must end.
     if (helper === undefined && !taker.isUnsure(lease)) return this.#kill(taker, lease, ending);
@@ -220,11 +220,15 @@ export class Ladder {
 
   /** Ends the process if that is still needed. `sure`: what its taker still holds has been started. */
   #judge(taker: Taker, sure = false): void {
+    let asked = false;
     for (const [lease, ending] of taker.endings ?? []) {
       if (!ending.overdue) continue;
       if (sure) taker.hasStartedAll();
-      return this.#kill(taker, lease, ending);
+      if (sure || !taker.isUnsure(lease)) return this.#kill(taker, lease, ending);
+      asked = true;
     }
+    // Of what may not have been started the helper will say so, or the worker itself; the lease's own rung waits for it.
+    if (asked) return;
     taker.doom = undefined;
     this.#spared();
   }
