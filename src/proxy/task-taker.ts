@@ -2,9 +2,10 @@
  * The taking side of a task queue in one client: `get()` and `getNowait()`, and the window under them.
  *
  * The window is a handful of leased tasks that wait here, so that the next one is there when one ends. Its size is
- * measured in time: as many tasks as make about a millisecond of work by the durations seen here, fewer where they
- * vary, one to begin with. It grows past one only with a helper thread, which can give un-started tasks back while a
- * handler keeps the main thread busy (a client of a manager in its own process needs none: they share the thread).
+ * measured in time: as many tasks as make two milliseconds of work by the durations seen here, so that one is left when
+ * the ends of the first have been sent and more comes; one to begin with. It grows past one only with a helper thread,
+ * which can give un-started tasks back while a handler keeps the main thread busy (a client of a manager in its own
+ * process needs none: they share the thread).
  */
 import { errorFrom } from '../protocol/errors.ts';
 import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
@@ -13,26 +14,28 @@ import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import type { Connection } from './connection.ts';
+import { Durations } from './durations.ts';
 import type { Helper } from './helper.ts';
 import type { Leased } from './leased-task.ts';
 import { MAX_WINDOW, SharedWindow } from './shared-window.ts';
+import { TakerNotes } from './taker-notes.ts';
 import { PendingTake, readTask, unrunnableFrom } from './task-arrival.ts';
 
 /** How much work a window holds (ms). */
-const WINDOW_TIME = 1;
+const WINDOW_TIME = 2;
+/** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
+const AHEAD = 5;
+/** Durations seen before the window grows. */
+const SEEN = 8;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
 const IDLE_GIVE_BACK = 5;
-/** Below this mean duration (ms), starts are reported once a turn, not one by one. */
-const SHORT = 0.2;
-/** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
-const FLUSH_EVERY = 1;
+/**
+ * Below this mean duration (ms), starts are reported once a turn, not one by one, and what was said before a start need
+ * not leave before it: should the handler block this thread, it waits for as long as that takes, on average the mean.
+ */
+const SHORT = 5;
 /** Tasks of whose start the manager must hear before they start. */
 const FIRST = TaskFlags.once | TaskFlags.timed;
-/** Weight of the newest duration in the running mean and deviation. */
-const NEWEST = 0.1;
-/** A duration counts as no more than so many times the mean, and SHORTEST ms. */
-const OUTLIER = 8;
-const SHORTEST = 0.02;
 
 export class TaskTaker {
   readonly connection: Connection;
@@ -51,13 +54,10 @@ export class TaskTaker {
   #size = 1;
   /** The manager may have sent more than was asked for: it must be told what has started. */
   #windowed = false;
-  #mean = 0;
-  #deviation = 0;
-  #ended = 0;
-  #started = 0;
-  #reported = 0;
-  #reportScheduled = false;
-  #flushed = 0;
+  readonly #durations = new Durations();
+  readonly #notes: TakerNotes;
+  /** Ends have left since tasks last came: more of them are on their way. */
+  #refills = false;
   /** When a task last ended here. */
   #active = 0;
   /** Calls that ask for a task, and whom they are for. */
@@ -76,13 +76,23 @@ export class TaskTaker {
     this.handle = handle;
     this.#startHelper = helper.start;
     this.#needsHelper = helper.needed;
+    this.#notes = new TakerNotes(connection, handle, () => this.#runs);
     this.#leaseTimeout = connection.welcome.leaseTimeout;
   }
 
   /** `through`: the queue's handle, or that of a hold on it. */
   getNowait(through: number): Promise<LeasedTask | undefined> {
     const task = this.next();
-    return task === undefined ? this.#ask(through, true, undefined) : Promise.resolve(task);
+    if (task !== undefined) return Promise.resolve(task);
+    return this.#refills ? this.#readThenAsk(through) : this.#ask(through, true, undefined);
+  }
+
+  /** What has been sent since some tasks ended lies in the socket, most likely: no need to ask. */
+  async #readThenAsk(through: number): Promise<LeasedTask | undefined> {
+    this.#refills = false;
+    // The first one still comes before the sockets are read again.
+    for (let turn = 0; turn < 2 && this.#window.size === 0; turn++) await new Promise(setImmediate);
+    return this.next() ?? this.#ask(through, true, undefined);
   }
 
   async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
@@ -111,16 +121,7 @@ export class TaskTaker {
   loops(by: 1 | -1): void {
     const before = this.#loops;
     this.#loops += by;
-    if (before === 0 || this.#loops === 0) this.#tellLoops();
-  }
-
-  #tellLoops(): void {
-    if (this.connection.closed) return;
-    const { link } = this.connection;
-    const start = link.begin(ToManager.LOOP);
-    link.writer.u32(this.handle);
-    link.writer.u8(this.#loops > 0 ? 1 : 0);
-    link.end(start);
+    if ((before === 0 || this.#loops === 0) && !this.connection.closed) this.#notes.loops(this.#loops > 0);
   }
 
   /** Gives back what nobody has started. */
@@ -179,7 +180,7 @@ export class TaskTaker {
       if (task !== undefined) return task.lose(error, true);
       for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
       // It never begins, or has ended meanwhile.
-      this.#tell(ToManager.ENDED, lease);
+      this.#notes.ended(lease);
     }
   }
 
@@ -202,25 +203,27 @@ export class TaskTaker {
     this.#shared = undefined;
     this.#size = 1;
     this.#windowed = false;
-    this.#started = this.#reported = this.#returning = 0;
+    this.#returning = 0;
+    this.#refills = false;
+    this.#notes.sessionEnded();
     const { running } = this;
     this.#running.clear();
     this.#current = undefined;
     this.#restBeats();
     for (const task of running) task.lose(reason);
-    if (this.#loops > 0) this.#tellLoops();
+    if (this.#loops > 0 && !this.connection.closed) this.#notes.loops(true);
     this.#checkDone();
   }
 
   /** A task has been completed or failed here, at `now`, after `ran` ms. */
   ended(task: Leased, ran: number, now: number): void {
     this.returned(task);
-    this.#measure(ran);
+    this.#durations.add(ran);
+    this.#fit();
     this.#active = now;
-    if (now - this.#flushed > FLUSH_EVERY) {
-      this.#flushed = now;
-      this.connection.link.flush();
-    }
+    // Ends leave while the other half of the window runs, so that more is here when it has.
+    const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
+    if (this.#notes.sendSome(now, half)) this.#refills = this.#size > 1;
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }
 
@@ -234,7 +237,7 @@ export class TaskTaker {
 
   /** A task whose lease the manager took has ended here. */
   endedLate(task: Leased): void {
-    this.#tell(ToManager.ENDED, task.lease);
+    this.#notes.ended(task.lease);
     this.returned(task);
   }
 
@@ -260,6 +263,7 @@ export class TaskTaker {
       if (!task.shared) return this.#return(task);
     }
     this.#window.push(task);
+    this.#refills = false;
     if (this.#asking.size > 0) this.#serveSoon();
     else if (this.#idle === undefined) this.#watchIdle();
     if (this.#shared === undefined && this.#beats === undefined) this.#beat();
@@ -303,13 +307,14 @@ export class TaskTaker {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
       const now = at ?? performance.now();
       if (task.shared && this.#shared?.start(now) === false) {
+        // Given back, and nothing more was sent: this thread had been busy for too long, which is over.
         this.#size = 1;
+        this.#fit();
         continue;
       }
       if (task.lost !== undefined) continue;
       task.startedAt = now;
-      this.#started = task.lease;
-      if (this.#windowed || task.flags & TaskFlags.timed) this.#reportStart((task.flags & FIRST) !== 0);
+      if (this.#windowed || task.flags & TaskFlags.timed) this.#tellStart(task);
       return task;
     }
     this.#shared?.touch();
@@ -348,19 +353,12 @@ export class TaskTaker {
     });
   }
 
-  /** A stroke of bad luck (a preempted process) counts as a few tasks' worth, no more: what is long stays long. */
-  #measure(ran: number): void {
-    const counts = this.#ended++ === 0 ? ran : Math.min(ran, OUTLIER * this.#mean + SHORTEST);
-    const off = counts - this.#mean;
-    if (this.#ended === 1) {
-      this.#mean = counts;
-    } else {
-      this.#mean += NEWEST * off;
-      this.#deviation += NEWEST * (Math.abs(off) - this.#deviation);
-    }
-    const fits = Math.max(1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / (this.#mean + this.#deviation))));
-    if (fits === this.#size || (fits > 1 && fits > this.#size / 1.5 && fits < this.#size * 1.5)) return;
-    if (fits > 1 && this.#ended < 8) return;
+  /** As many as fit into the window's time, by durations that do not move it for a stroke of bad luck. */
+  #fit(): void {
+    const duration = this.#durations.upperQuartile;
+    const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
+    if (fits === this.#size || (this.#size > 1 && fits > this.#size / 1.5 && fits < this.#size * 1.5)) return;
+    if (fits > 1 && this.#durations.count < SEEN) return;
     this.#resize(fits);
   }
 
@@ -369,11 +367,7 @@ export class TaskTaker {
     if (size > 1 && this.#needsHelper && !this.#share()) return;
     this.#size = size;
     if (size > 1) this.#windowed = true;
-    const { link } = this.connection;
-    const start = link.begin(ToManager.WINDOW);
-    link.writer.u32(this.handle);
-    link.writer.u16(size);
-    link.end(start);
+    this.#notes.window(size);
   }
 
   /** A window that the helper sees; false where there is no helper. */
@@ -388,30 +382,9 @@ export class TaskTaker {
   }
 
   /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
-  #reportStart(first: boolean): void {
-    if (first || this.#mean >= SHORT) {
-      this.#report();
-      this.connection.link.flush();
-    } else if (!this.#reportScheduled) {
-      this.#reportScheduled = true;
-      process.nextTick(() => {
-        this.#reportScheduled = false;
-        if (!this.connection.closed && this.#started > this.#reported) this.#report();
-      });
-    }
-  }
-
-  #report(): void {
-    this.#reported = this.#started;
-    this.#tell(ToManager.STARTED, this.#started);
-  }
-
-  #tell(kind: number, lease: number): void {
-    const { link } = this.connection;
-    const start = link.begin(kind);
-    link.writer.u32(this.handle);
-    link.writer.u48(lease);
-    link.end(start);
+  #tellStart({ lease, flags }: Leased): void {
+    if ((flags & FIRST) !== 0 || this.#durations.mean >= SHORT) this.#notes.starts(lease);
+    else this.#notes.startsSoon(lease);
   }
 
   /** Un-started tasks must not wait for a loop that has stopped. */

@@ -137,20 +137,21 @@ describe('logs', () => {
       return most;
     };
     // What reading and putting take once and for all: the heap of this process grows to the size that they need.
-    const before = await flood(16);
+    const before = await flood(64);
     const told = (): number => lines.reduce((sum, line) => sum + (line.dropped ?? 1), 0);
-    await until(async () => (await queue.dict.size()) > 0 && told() >= 16 * 1024);
+    await until(async () => (await queue.dict.size()) > 0 && told() >= 64 * 1024);
     lines.length = 0;
-    const megabytes = Number(process.env['QM_FLOOD_MB'] ?? 64);
+    const megabytes = Number(process.env['QM_FLOOD_MB'] ?? 256);
     const most = await flood(megabytes);
     await group.drain();
     const shown = lines.filter(({ dropped }) => dropped === undefined);
     const dropped = lines.reduce((sum, line) => sum + (line.dropped ?? 0), 0);
     expect(dropped + shown.length).toBeGreaterThanOrEqual(megabytes * 1024);
-    expect(dropped + shown.length).toBeLessThanOrEqual((megabytes + 16) * 1024);
+    expect(dropped + shown.length).toBeLessThanOrEqual((megabytes + 64) * 1024);
     expect(shown.length).toBeLessThan(megabytes * 512);
     expect(new Set(shown.map(({ worker }) => worker)).size).toBe(1);
-    expect(most - before).toBeLessThan(32 * 1024 * 1024);
+    // Its garbage makes the heap of this process a little larger still, but not with the flood.
+    expect(most - before).toBeLessThan((megabytes / 4) * 1024 * 1024);
   });
 
   test('S9 lines are tagged, cut where they are too long, and hold nothing that a terminal obeys', async () => {

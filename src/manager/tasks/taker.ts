@@ -170,10 +170,16 @@ export class Taker implements Holder {
    * anything runs it is not the doing of what waits for other tasks.
    */
   get culprit(): number | undefined {
-    const started = this.starts().filter(([, , begun]) => begun);
+    const all = this.starts();
+    const started = all.filter(([, , begun]) => begun);
     const running = started.filter(([lease]) => !this.lent.has(lease));
     const suspects = running.length > 0 ? running : started;
-    return suspects.length === 1 ? suspects[0]?.[0] : undefined;
+    const lease = suspects[0]?.[0];
+    if (lease === undefined || suspects.length > 1) return undefined;
+    // Short tasks are run out before anything is said of them: it may have been any that lay there.
+    const reported = lease <= this.started || this.lent.has(lease);
+    const others = all.some(([other, { poisonAfter }]) => other > lease && poisonAfter > 1 && !this.limits?.has(other));
+    return reported || !others ? lease : undefined;
   }
 
   /** The handler of that lease waits for other tasks. */

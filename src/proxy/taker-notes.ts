@@ -1,0 +1,96 @@
+/** What a taker tells the manager unasked, and when it leaves. */
+import { ToManager } from '../protocol/messages.ts';
+import type { Connection } from './connection.ts';
+
+/** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
+const FLUSH_EVERY = 1;
+
+export class TakerNotes {
+  readonly #connection: Connection;
+  readonly #handle: number;
+  /** Something runs here. */
+  readonly #runs: () => boolean;
+  /** The newest lease that has started, and the newest that was reported. */
+  #started = 0;
+  #reported = 0;
+  #scheduled = false;
+  /** What the link holds that has not left, and since when there is an end among it. */
+  #unsent = -1;
+  #unsentSince = 0;
+
+  constructor(connection: Connection, handle: number, runs: () => boolean) {
+    this.#connection = connection;
+    this.#handle = handle;
+    this.#runs = runs;
+  }
+
+  /** A worker loop takes here, or none does any more. */
+  loops(any: boolean): void {
+    const { link } = this.#connection;
+    const start = link.begin(ToManager.LOOP);
+    link.writer.u32(this.#handle);
+    link.writer.u8(any ? 1 : 0);
+    link.end(start);
+  }
+
+  /** So many leased tasks are wanted. */
+  window(size: number): void {
+    const { link } = this.#connection;
+    const start = link.begin(ToManager.WINDOW);
+    link.writer.u32(this.#handle);
+    link.writer.u16(size);
+    link.end(start);
+  }
+
+  /** What was done under a lease that the manager took is over. */
+  ended(lease: number): void {
+    this.#tell(ToManager.ENDED, lease);
+  }
+
+  /** That lease starts, and the manager hears of it first. */
+  starts(lease: number): void {
+    this.#started = lease;
+    this.#report();
+    this.#connection.link.flush();
+  }
+
+  /** That lease starts. The manager hears of it after this turn, unless it has ended by then and said so. */
+  startsSoon(lease: number): void {
+    this.#started = lease;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#runs() && !this.#connection.closed && this.#started > this.#reported) this.#report();
+    });
+  }
+
+  sessionEnded(): void {
+    this.#started = this.#reported = 0;
+  }
+
+  /** A task has ended at `now`; `half` of the window is left. True if something has been sent. */
+  sendSome(now: number, half: boolean): boolean {
+    const { link } = this.#connection;
+    if (link.writer.generation !== this.#unsent) {
+      this.#unsent = link.writer.generation;
+      this.#unsentSince = now;
+    }
+    if (!half && now - this.#unsentSince <= FLUSH_EVERY) return false;
+    link.flush();
+    return true;
+  }
+
+  #report(): void {
+    this.#reported = this.#started;
+    this.#tell(ToManager.STARTED, this.#started);
+  }
+
+  #tell(kind: number, lease: number): void {
+    const { link } = this.#connection;
+    const start = link.begin(kind);
+    link.writer.u32(this.#handle);
+    link.writer.u48(lease);
+    link.end(start);
+  }
+}
