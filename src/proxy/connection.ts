@@ -60,6 +60,8 @@ export class Connection extends EventEmitter {
    */
   constructor(address: string, entered: Entered, enter: Enter | undefined, comesBack = true) {
     super();
+    // As many as there are groups and pools of this client.
+    this.setMaxListeners(0);
     this.address = address;
     this.link = entered.link;
     this.welcome = entered.welcome;
@@ -211,6 +213,18 @@ export class Connection extends EventEmitter {
     pending.leaving?.endWatch?.();
     if (pending.waits) this.letGo();
     return pending;
+  }
+
+  /** Outcomes of tasks of that queue are on their way. */
+  awaits(queue: string): boolean {
+    for (const pending of this.#calls.values()) if (pending.queue === queue) return true;
+    return false;
+  }
+
+  /** Nobody waits for outcomes of that queue any more, because of `reason`. */
+  endQueue(queue: string, reason: Error): void {
+    const ending = [...this.#calls.entries()].filter(([, pending]) => pending.queue === queue);
+    for (const [id] of ending) this.forget(id)?.ended(reason);
   }
 
   /** Something is outstanding that keeps the process alive. */

@@ -25,6 +25,16 @@ export abstract class Pending {
     return true;
   }
 
+  /** The task queue of whose tasks it brings an outcome. */
+  get queue(): string | undefined {
+    return undefined;
+  }
+
+  /** That queue has ended for this client: as `failed`, and so it stays. */
+  ended(error: Error): void {
+    this.failed(error);
+  }
+
   /** Each returns whether the call is over with it. */
   result(_item: Item): boolean {
     throw unexpected('a result');

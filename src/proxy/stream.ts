@@ -27,6 +27,11 @@ export class Stream<T> implements AsyncIterable<T> {
   #wake: (() => void) | undefined;
   #exhausted = false;
   #stopped = false;
+  /** Somebody reads, or has read. */
+  begun = false;
+  /** Resolves when nobody reads any more. */
+  readonly ended: Promise<void>;
+  #hasEnded!: () => void;
 
   /** `left` is called when nobody reads any more. */
   constructor(
@@ -43,6 +48,7 @@ export class Stream<T> implements AsyncIterable<T> {
     this.#signal = signal;
     this.#start = start;
     this.#left = left;
+    this.ended = new Promise((resolve) => (this.#hasEnded = resolve));
     this.#inputs = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
     this.#fill();
   }
@@ -55,6 +61,7 @@ export class Stream<T> implements AsyncIterable<T> {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<T> {
+    this.begun = true;
     const wake = (): void => this.#wake?.();
     this.#signal?.addEventListener('abort', wake);
     try {
@@ -79,6 +86,7 @@ export class Stream<T> implements AsyncIterable<T> {
       this.#stopped = true;
       this.#signal?.removeEventListener('abort', wake);
       this.#left?.();
+      this.#hasEnded();
       await this.#endInputs();
     }
   }

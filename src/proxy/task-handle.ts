@@ -92,6 +92,11 @@ export class Handle<Out = unknown> implements TaskHandle<Out> {
     if (waiters !== undefined) for (const waiter of waiters) waiter({ ok: false, error });
   }
 
+  /** For the parts of this library: its queue has ended for this client. */
+  end(error: Error): void {
+    this.#settle({ ok: false, error });
+  }
+
   /** Keeps the process alive until the outcome is there, or the waiting has ended otherwise. */
   #wait(options: WaitOptions | undefined): Promise<Settled> {
     const { connection } = this.#calls;
@@ -170,6 +175,15 @@ export class PendingPut extends Pending {
     return this.#handle === undefined;
   }
 
+  override get queue(): string {
+    return this.#calls.queue;
+  }
+
+  override ended(error: Error): void {
+    if (this.#handle === undefined) this.failed(error);
+    else this.#handle.end(error);
+  }
+
   chose(id: string, input: Item): void {
     this.#chosen = { id, input };
   }
@@ -209,6 +223,10 @@ export class PendingRun extends Pending {
     super();
     this.#calls = calls;
     this.#resolve = resolve;
+  }
+
+  override get queue(): string {
+    return this.#calls.queue;
   }
 
   chose(id: string, input: Item): void {

@@ -84,6 +84,14 @@ export class Numbered<T> {
     }
   }
 
+  *entries(): IterableIterator<[number, T]> {
+    yield* this.#old;
+    for (let at = this.#head; at < this.#slots.length; at++) {
+      const value = this.#slots[at];
+      if (value !== undefined) yield [this.#base + at, value];
+    }
+  }
+
   #advance(): void {
     const slots = this.#slots;
     let head = this.#head;

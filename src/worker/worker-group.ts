@@ -141,6 +141,11 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     return Array.from(this.#children.values(), ({ name, pid }) => ({ name, pid }));
   }
 
+  /** For the parts of this library: how many loop on the queue. */
+  get ready(): number {
+    return this.#staying().filter(({ isReady }) => isReady).length;
+  }
+
   /**
    * Makes it `size` processes, from now on and with no bounds. Resolves when new ones loop on the queue, or those that
    * are too many have finished what they run and ended.
@@ -291,10 +296,9 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   /** Settles those who wait, where it is known how. */
   #look(): void {
     if (this.#waiters.length === 0) return;
-    const ready = this.#staying().filter(({ isReady }) => isReady).length;
     let error = this.#broken;
     if (this.#closing !== undefined || this.#connection.closed) error = new BrokenPoolError('the group has ended');
-    if (error === undefined && ready < this.#size + this.#extra) return;
+    if (error === undefined && this.ready < this.#size + this.#extra) return;
     for (const { resolve, reject } of this.#waiters.splice(0)) {
       if (error === undefined) resolve();
       else reject(error);

@@ -33,6 +33,7 @@ test('the examples that the documents name are there, and compiled as they stand
     'embed-manager',
     'getnowait-loop',
     'job-graph',
+    'pool',
     'shared-locks',
     'spawn-workers',
   ]);

@@ -2,6 +2,7 @@
 import {
   asCompleted,
   defineTasks,
+  startPool,
   type Client,
   type Stream,
   type TaskHandle,
@@ -139,3 +140,25 @@ is<TaskHandle<boolean>[]>((await wait([handle], { until: 'first' })).pending);
 for await (const ended of asCompleted([handle])) is<boolean>(await ended.result());
 // @ts-expect-error no such moment
 void wait([handle], { until: 'some' });
+
+// Pools: the type argument is a module's type, or that of its handlers.
+const pool = await startPool<{ default: H }>({ tasks: './tasks.js', workers: 2, retries: 1, concurrency: 4 });
+is<number>(await pool.run('inc', { i: 1 }));
+is<TaskHandle<number>>(await pool.put('inc', { i: 1 }, { priority: 1 }));
+is<number[]>(await pool.map('inc', [{ i: 1 }]).toArray());
+for await (const one of pool.map('inc', [{ i: 1 }], { onError: 'yield' })) {
+  if (one.status === 'fulfilled') is<number>(one.value);
+}
+is<PromiseSettledResult<number>[]>(await pool.broadcast('now'));
+is<TaskQueueProxy<H>>(pool.queue);
+const ofHandlers = await startPool<H>({ tasks: './tasks.js' });
+is<string>(await ofHandlers.run('upper', 's'));
+// @ts-expect-error a string is no number
+await pool.run('inc', { i: 'x' });
+// @ts-expect-error unknown task
+await pool.put('nope', 1);
+// @ts-expect-error the tasks module is missing
+await startPool<H>({ workers: 2 });
+const untyped = await startPool({ tasks: './tasks.js' });
+// @ts-expect-error without the type argument nothing can be called
+await untyped.run('inc', { i: 1 });

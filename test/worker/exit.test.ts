@@ -47,16 +47,31 @@ describe('D2 with nothing outstanding a process ends by itself', () => {
     await endsByItself(start('ends-by-itself.mjs', which, rig().connectionFile as string));
   });
 
-  test.each(['embedded', 'manager', 'group', 'group-of-embedded', 'waiter-of-embedded'])(
-    '%s: and all that it started ends with it',
-    async (which) => {
-      const pids = await endsByItself(start('ends-by-itself.mjs', which));
-      expect(pids).toHaveLength(
-        { embedded: 0, manager: 1, group: 3, 'group-of-embedded': 2, 'waiter-of-embedded': 1 }[which] as number,
-      );
-      await Promise.all(pids.map(gone));
-    },
-  );
+  test.each([
+    'embedded',
+    'manager',
+    'group',
+    'group-of-embedded',
+    'waiter-of-embedded',
+    'pool',
+    'embedded-pool',
+    'closing-pool',
+  ])('%s: and all that it started ends with it', async (which) => {
+    const pids = await endsByItself(start('ends-by-itself.mjs', which));
+    expect(pids).toHaveLength(
+      {
+        embedded: 0,
+        manager: 1,
+        group: 3,
+        'group-of-embedded': 2,
+        'waiter-of-embedded': 1,
+        pool: 3,
+        'embedded-pool': 2,
+        'closing-pool': 1,
+      }[which] as number,
+    );
+    await Promise.all(pids.map(gone));
+  });
 
   test('who waits stays, and ends when it has what it waited for', async () => {
     const child = start('ends-by-itself.mjs', 'waiter', rig().connectionFile as string);
