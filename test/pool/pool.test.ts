@@ -196,9 +196,9 @@ describe('who shares the manager', () => {
     ] as const;
     await pools[0].run('add', { to: counter, by: 3 } as never);
     expect(await pools[1].run('echo', 1 as never)).toBe(1);
-    const waits = pools[0].run('add', { to: counter, by: 4 } as never, { delay: 3_600_000 });
+    const waits = reasonOf(pools[0].run('add', { to: counter, by: 4 } as never, { delay: 3_600_000 }));
     await pools[0].terminate();
-    await expect(waits).rejects.toThrow(PoolTerminatedError);
+    expect(await waits).toBeInstanceOf(PoolTerminatedError);
     expect(await pools[1].run('echo', 2 as never)).toBe(2);
     await pools[1].close();
     expect(await counter.get()).toBe(3);
