@@ -191,6 +191,16 @@ export class RawClient {
     };
   }
 
+  /** Asks for a task through a handle, by call 1, and wants to hold `window` of them. */
+  take(handle: number, window: number): void {
+    this.send(ToManager.TAKE, (writer) => {
+      writer.u32(1);
+      writer.u32(handle);
+      writer.u8(0);
+      writer.u16(window);
+    });
+  }
+
   /** OPEN: the object is `handle` from here on. */
   open(handle: number, typeId: string, name?: string, options: Item = []): void {
     this.send(ToManager.OPEN, (writer) => {

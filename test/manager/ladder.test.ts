@@ -19,12 +19,7 @@ async function aWorker(at: Listening, options: { runTimeout?: number; cancelGrac
   const { session, secret } = worker.welcome;
   const helper = await RawClient.enter(address, { key: KEY, role: Role.helper, claim: session, secret });
   worker.open(1, 'tasks', 'q');
-  worker.send(ToManager.TAKE, (writer) => {
-    writer.u32(1);
-    writer.u32(1);
-    writer.u8(0);
-    writer.u16(10);
-  });
+  worker.take(1, 10);
   const handles = [await queue.put('x'), await queue.put('x'), await queue.put('x')] as const;
   const leases: number[] = [];
   while (leases.length < 3) {

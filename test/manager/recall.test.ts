@@ -9,12 +9,7 @@ async function aWorker({ address, manager }: Listening) {
   const queue = manager.client().tasks('q');
   const worker = await RawClient.enter(address, { key: KEY });
   worker.open(1, 'tasks', 'q');
-  worker.send(ToManager.TAKE, (writer) => {
-    writer.u32(1);
-    writer.u32(1);
-    writer.u8(0);
-    writer.u16(10);
-  });
+  worker.take(1, 10);
   for (let i = 0; i < 3; i++) await queue.put('x');
   const leases: number[] = [];
   for (let i = 0; i < 3; i++) {

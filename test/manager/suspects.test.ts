@@ -9,12 +9,7 @@ import { until } from '../kit/until.ts';
 async function aWorkerDies({ address }: Listening, starts: 'nothing' | 'the first'): Promise<void> {
   const worker = await RawClient.enter(address, { key: KEY });
   worker.open(1, 'tasks', 'q');
-  worker.send(ToManager.TAKE, (writer) => {
-    writer.u32(1);
-    writer.u32(1);
-    writer.u8(0);
-    writer.u16(10);
-  });
+  worker.take(1, 10);
   let first = 0;
   for (let held = 0; held < 3;) {
     const { reader } = await worker.next(ToClient.TASK);
