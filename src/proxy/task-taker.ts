@@ -346,7 +346,8 @@ export class TaskTaker {
         const task = this.next();
         this.#checkDone();
         if (task !== undefined || count === 0) resolve(task);
-        // Another flow of this client, or the helper, was faster.
+        // Another flow of this client, or the helper, was faster; whoever has left meanwhile is not heard of again.
+        else if (wait?.signal?.aborted === true) failed(wait.signal.reason);
         else ask();
       };
       ask();
