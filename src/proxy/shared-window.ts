@@ -9,8 +9,12 @@
  * two, at least one sees what the other did, because each writes its own word before it reads the other's.
  */
 
-/** Most tasks that a taker asks for. */
-export const MAX_WINDOW = 256;
+/**
+ * Most tasks that a taker asks for, a power of two. The start of one that may run once only leaves in a write of its own:
+ * so many must fit into the buffer of a socket whose reader is slow (Linux: 279), or some would still be in this process
+ * when it is killed.
+ */
+export const MAX_WINDOW = 128;
 /** Slots of the ring, a power of two: calls that ask while the window fills bring a few more. */
 const CAPACITY = 2 * MAX_WINDOW;
 

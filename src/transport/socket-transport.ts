@@ -15,6 +15,9 @@ import type { Transport, TransportHandlers } from './transport.ts';
 /** How long a closing connection may stand still, ms: no pending write finished, the peer's end not seen. */
 const LINGER = 1000;
 
+/** Turns of the event loop without a byte after which nothing is left to read: the first may come before the sockets. */
+const TURNS = 2;
+
 export class SocketTransport implements Transport {
   readonly peer: string;
   readonly #socket: Socket;
@@ -32,11 +35,34 @@ export class SocketTransport implements Transport {
     this.#write = write;
     this.peer = peer;
     socket.pause();
+    this.#readBeforeDestroying();
     socket.on('drain', () => this.#drained());
     socket.on('error', (error) => this.#failed(error));
     // The peer that has ended its side drops what we still send, as we do above; nothing is left to be said.
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#end());
+  }
+
+  /**
+   * A write to a peer that has ended fails, and the stream would be destroyed over what the peer had sent before: which
+   * tasks it had started and finished, for one. That is read first, as far as it has arrived.
+   */
+  #readBeforeDestroying(): void {
+    const socket = this.#socket;
+    const destroy = socket.destroy.bind(socket);
+    socket.destroy = (error?: NodeJS.ErrnoException): typeof socket => {
+      socket.destroy = destroy;
+      if (error?.syscall !== 'write' || this.#handlers === undefined) return destroy(error);
+      socket.resume();
+      const readOn = (before: number, quiet: number): void => {
+        const { bytesRead } = socket;
+        const left = bytesRead === before ? quiet - 1 : TURNS;
+        if (left === 0 || socket.destroyed) destroy(error);
+        else setImmediate(readOn, bytesRead, left);
+      };
+      readOn(socket.bytesRead, TURNS + 1);
+      return socket;
+    };
   }
 
   get pending(): number {
