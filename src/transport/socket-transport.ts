@@ -53,6 +53,9 @@ export class SocketTransport implements Transport {
     socket.destroy = (error?: NodeJS.ErrnoException): typeof socket => {
       socket.destroy = destroy;
       if (error?.syscall !== 'write' || this.#handlers === undefined) return destroy(error);
+      // A stream that has failed emits nothing that it reads.
+      const { _readableState: reading } = socket as unknown as { _readableState?: { errored: unknown } };
+      if (reading !== undefined) reading.errored = null;
       socket.resume();
       const readOn = (before: number, quiet: number): void => {
         const { bytesRead } = socket;

@@ -146,6 +146,24 @@ export function transportContract(name: string, medium: Medium, options: Contrac
       expect(server.transport.peer).toBe(listener.address);
     });
 
+    test.runIf(options.sockets)(
+      'what a peer had sent before it ended is read, also where a write to it fails',
+      async () => {
+        const { client, server } = await ends();
+        for (const [ending, reading] of [
+          [client, server] as const,
+          await ends().then((a) => [a.server, a.client] as const),
+        ]) {
+          ending.transport.send(Buffer.alloc(100_000, 'x'));
+          ending.transport.destroy();
+          reading.transport.send(Buffer.from('to nobody'));
+          await reading.closed();
+          expect(reading.bytes).toBe(100_000);
+          expect(reading.closes).toBe(1);
+        }
+      },
+    );
+
     test('nothing is delivered from inside send(), nor closed() from inside close()', async () => {
       const { client, server } = await ends();
       client.transport.send(Buffer.from('x'));
