@@ -239,7 +239,10 @@ export function proxiesContract(setting: Setting): void {
       await client.lock(ALIVE).locked();
       const doomed = await partyOfTest(small);
       await doomed.run(async ({ client }) => {
-        for (let i = 0; i < 3; i++) await client.dict().set('a', 1);
+        // Kept, or a garbage collection frees them before the process is killed.
+        const kept = [client.dict(), client.dict(), client.dict()];
+        Object.assign(globalThis, { kept });
+        for (const dict of kept) await dict.set('a', 1);
       });
       await expect(client.counter().get()).rejects.toThrow('limits.objects');
       await loseParty(doomed, client);
