@@ -90,7 +90,10 @@ export const ToManager = {
   STARTED: 29,
   /** of a helper: u32 handle of its session, u32 count, u48 leases: un-started tasks, given back in their order */
   GIVE_BACK: 30,
-  /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
+  /**
+   * u32 call, u32 handle, item id of the run, item [onFailure, concurrency, estimates of durations in ms], item jobs: [[id,
+   * name, input, after, outside, options, keep], …]
+   */
   GRAPH: 31,
   /** u32 handle, u48 lease: its handler waits for other tasks; others may have its slot and amounts meanwhile */
   LEND: 32,
@@ -242,6 +245,8 @@ export const PutKey = {
    * attempt, the id follows from that (childId), and another attempt that puts its like gets this task.
    */
   parent: 40,
+  /** Of a job: 'skip', 'fail' or 'ignore'. */
+  onFailure: 41,
   runTimeout: 20,
 } as const;
 
@@ -315,6 +320,7 @@ export const methods = {
     'join',
     'shutdown',
     'broadcast',
+    'retryRun',
   ],
   rwlock: ['read', 'write', 'release', 'snapshot'],
   semaphore: ['acquire', 'tryAcquire', 'release', 'available', 'give', 'snapshot'],

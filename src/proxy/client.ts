@@ -4,7 +4,7 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import { encode } from '../protocol/codec.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
-import type { HandlersOf, PutOptions, TaskQueueOptions } from '../tasks.ts';
+import type { ChildOptions, HandlersOf, TaskQueueOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import { taskQueueItems } from './task-queue-options.ts';
 import { attemptClient } from './attempt-client.ts';
@@ -274,7 +274,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     attempt: RunningAttempt,
     name: string,
     input: unknown,
-    options: PutOptions & WaitOptions,
+    options: ChildOptions & WaitOptions,
   ): Promise<Handle> {
     const { queue } = attempt;
     let proxy = this.#queues.get(queue);

@@ -1,5 +1,5 @@
 /** What users write as tasks: handlers, and what those are given. */
-import type { PutOptions, TaskHandle } from '../tasks.ts';
+import type { ChildOptions, TaskHandle } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Client } from './client.ts';
 
@@ -28,7 +28,7 @@ export interface TaskContext {
    * @throws LeaseLostError when this attempt is over, DeadlockError of a child with a `key` that this task holds,
    * DuplicateTaskError where another attempt has put something else in its place
    */
-  put<Out = unknown>(name: string, input?: unknown, options?: PutOptions & WaitOptions): Promise<TaskHandle<Out>>;
+  put<Out = unknown>(name: string, input?: unknown, options?: ChildOptions & WaitOptions): Promise<TaskHandle<Out>>;
   /**
    * A client of the manager that the task came from. Locks that are taken through it are given back when this attempt
    * ends, however it ends, and their proxies disposed of; what else is opened through it stays open. While a task is

@@ -4,6 +4,7 @@ import type { Item } from '../protocol/wire.ts';
 import { childId } from '../queue/task.ts';
 import type {
   Call,
+  ChildOptions,
   InputOf,
   LeasedTask,
   OutputOf,
@@ -17,13 +18,14 @@ import type {
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import { broadcast } from './broadcast.ts';
 import type { Client } from './client.ts';
-import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
+import type { GraphRun } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
 import { type MapOptions, mapStream } from './map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
-import { putItems, type PutManyOptions } from './put-options.ts';
+import { childItems, putItems, type PutManyOptions } from './put-options.ts';
 import type { RunningAttempt } from './running-attempt.ts';
 import { Stream } from './stream.ts';
+import { type RunGraphOptions, submitGraph } from './submit-graph.ts';
 import { offerItem } from './take-options.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handlers } from './task-context.ts';
@@ -172,7 +174,11 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     >;
   }
 
-  /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
+  /**
+   * Runs a job graph: checked whole, sent in one piece, moved by the manager alone. Of its jobs that are ready and have
+   * the same priority, the one with the longest way to the end of the run goes first, by how long jobs took in earlier
+   * runs; under the policy 'lifo' or one of your own, by that.
+   */
   runGraph(graph: JobGraph<H>, options: RunGraphOptions = {}): GraphRun {
     return submitGraph(this.#lasting, graph, options);
   }
@@ -306,7 +312,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   }
 
   /** For a task's context: puts a child of the attempt's task. @throws LeaseLostError */
-  [child](attempt: RunningAttempt, name: string, input: unknown, options: PutOptions & WaitOptions): Promise<Handle> {
+  [child](attempt: RunningAttempt, name: string, input: unknown, options: ChildOptions & WaitOptions): Promise<Handle> {
     const place = options.id === undefined ? attempt.nextPlace() : undefined;
     const id = place === undefined ? options.id : childId(attempt.number, place);
     const calls = this.#lasting.of(attempt);
@@ -346,7 +352,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     parent?: Parent,
   ): number {
     const { connection, handle } = this.where;
-    let extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
+    const itemsOf = parent === undefined ? putItems : childItems;
+    let extra = options === undefined ? undefined : itemsOf(options, this.#calls.queue);
     if (parent !== undefined) (extra ??= []).push(PutKey.parent, parent.item);
     const chosen = parent === undefined ? options?.id : parent.id;
     connection.handles.check(handle);

@@ -7,9 +7,10 @@ import { Amounts } from './amounts.ts';
 import type { Backoff } from '../scheduling.ts';
 import { backoffAfter } from './backoff.ts';
 import type { Demand } from './demands.ts';
-import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf } from './history.ts';
+import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf, stoppedBecauseOf } from './history.ts';
 import { type Kept, Records } from './records.ts';
 import type { TaskRules } from './rules.ts';
+import type { Job } from './run.ts';
 import { type Failure, type Holder, NEVER, State, stateNames, type Task } from './task.ts';
 import { Timer, Timers } from './timers.ts';
 
@@ -59,6 +60,8 @@ export class Lifecycle {
   tickAt = Infinity;
   readonly #decide: Decisions;
   readonly #random: () => number;
+  /** Those among whose dependents some may stand twice. */
+  readonly #twice = new Set<Task>();
 
   constructor(keep: Kept, decide: Decisions, random: () => number, host: Amounts) {
     this.#decide = decide;
@@ -74,6 +77,8 @@ export class Lifecycle {
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
         decide.forgotten(task);
       }
+      // Its run still knows it.
+      if (task.job !== undefined) task.input = task.output = undefined;
     });
   }
 
@@ -120,7 +125,7 @@ export class Lifecycle {
     rules.wake = new Timer(at, 'wake', task);
     this.timers.add(rules.wake);
     this.move(task, State.delayed);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
   }
 
   woken(task: Task, now: number): void {
@@ -160,10 +165,11 @@ export class Lifecycle {
   }
 
   becomeReady(task: Task, now: number): void {
+    if (task.job?.run.stoppedBy !== undefined) return this.stop(task, task.job.run.stoppedBy, now);
     this.move(task, State.ready);
     task.readyAt = now;
     this.admission.add(task, now);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     this.#decide.ready();
   }
 
@@ -215,6 +221,7 @@ export class Lifecycle {
     task.startedAt = NEVER;
     this.bytes += task.bytesIn;
     this.becomeReady(task, now);
+    if (task.finished) return;
     const expiry = task.rules?.expiry;
     if (expiry !== undefined && expiry.at <= now) {
       this.timers.remove(expiry);
@@ -250,14 +257,49 @@ export class Lifecycle {
     this.records.ended(task, now);
   }
 
-  /** The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain. */
+  /**
+   * The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain, unless its
+   * failure is ignored; and with it the rest of its run, where it stops that.
+   */
   end(task: Task, state: State, now: number): void {
     this.settle(task, state, now);
+    if (task.fulfilled) {
+      if (task.dependents !== undefined) this.release(task, now);
+      return;
+    }
+    this.#cascade(task, now);
+    if (task.job?.onFailure === 'fail' && (state === State.failed || state === State.expired)) this.#stopRun(task, now);
+  }
+
+  /** It has not begun, and nothing more of its run does. */
+  stop(task: Task, failed: Task, now: number): void {
+    task.failure = stoppedBecauseOf(task, failed);
+    task.waiting = 0;
+    this.bytes -= task.bytesIn;
+    this.settle(task, State.skipped, now);
+    this.#cascade(task, now);
+  }
+
+  #stopRun(failed: Task, now: number): void {
+    const { run } = failed.job as Job;
+    if (run.stoppedBy !== undefined) return;
+    run.stoppedBy = failed;
+    // Backwards, so that each is told why it was: the run, and not what it comes after.
+    for (let at = run.tasks.length - 1; at >= 0; at--) {
+      const task = run.tasks[at] as Task;
+      if (task.finished || task.state === State.leased) continue;
+      if (task.state === State.ready) this.admission.remove(task, now);
+      this.stop(task, failed, now);
+    }
+  }
+
+  #cascade(task: Task, now: number): void {
     const list = [task];
     for (let at = 0; at < list.length; at++) {
       const failed = list[at] as Task;
       const { dependents } = failed;
       failed.dependents = undefined;
+      this.#twice.delete(failed);
       if (dependents === undefined) continue;
       for (const dependent of dependents) {
         if (dependent.finished) continue;
@@ -274,6 +316,15 @@ export class Lifecycle {
     this.settle(task, State.skipped, now);
   }
 
+  /** What it comes after has succeeded, or is being run anew; and its run has not been stopped by another task. */
+  mayRunAgain(task: Task): boolean {
+    const stoppedBy = task.job?.run.stoppedBy;
+    if (stoppedBy !== undefined && stoppedBy !== task) return false;
+    return (task.after ?? []).every(
+      (before) => this.records.byNumber(before.number) === before && (!before.finished || before.fulfilled),
+    );
+  }
+
   /** It waits for those of them that have not ended. The first that did not succeed. */
   comesAfter(task: Task, after: readonly Task[], again = false): Task | undefined {
     let failed: Task | undefined;
@@ -281,10 +332,10 @@ export class Lifecycle {
       this.records.pin(before);
       if (!before.finished) {
         task.waiting++;
-        const dependents = (before.dependents ??= []);
         // One that ended while it waited, and waits again, may still be among them.
-        if (!again || !dependents.includes(task)) dependents.push(task);
-      } else if (before.state !== State.succeeded) {
+        if (again && before.dependents !== undefined) this.#twice.add(before);
+        (before.dependents ??= []).push(task);
+      } else if (!before.fulfilled) {
         failed ??= before;
       }
     }
@@ -305,7 +356,7 @@ export class Lifecycle {
   release(task: Task, now: number): void {
     const dependents = task.dependents as Task[];
     task.dependents = undefined;
-    for (const dependent of dependents) {
+    for (const dependent of this.#twice.delete(task) ? new Set(dependents) : dependents) {
       if (dependent.finished) continue;
       dependent.waiting--;
       if (dependent.waiting === 0) this.waitOver(dependent, now);

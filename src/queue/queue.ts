@@ -18,6 +18,7 @@ import type { Key } from './keys.ts';
 import { type Decisions, Lifecycle, type Means } from './lifecycle.ts';
 import type { Kept, Records } from './records.ts';
 import { nothingAsked, type QueueRules, type TaskRules } from './rules.ts';
+import type { Job } from './run.ts';
 import { type Failure, type Holder, NEVER, State, Task } from './task.ts';
 import { check, validate } from './validate.ts';
 
@@ -47,6 +48,8 @@ export interface TaskSpec {
   readonly rules?: TaskRules | undefined;
   /** The task whose handler puts it, and may await it. */
   readonly parent?: Task | undefined;
+  /** Its part in a run. */
+  readonly job?: Job | undefined;
 }
 
 /** The end of a lease as its holder reports it. */
@@ -215,8 +218,8 @@ export class TaskQueue {
   // --- tasks ---
 
   /** @throws QueueShutdownError; DeadlockError where its ancestors hold all slots of its key while they await it */
-  put(spec: TaskSpec, now: number, origin?: unknown, call = 0, run?: unknown): Task {
-    const { rules } = spec;
+  put(spec: TaskSpec, now: number, origin?: unknown, call = 0): Task {
+    const { rules, job } = spec;
     if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be put any more');
     if (spec.parent !== undefined) this.#checkAncestors(rules?.key, spec.parent);
     const task = new Task(
@@ -232,9 +235,12 @@ export class TaskQueue {
     task.putAt = now;
     task.origin = origin;
     task.call = call;
-    task.run = run;
+    task.job = job;
     if (origin !== undefined) task.pins++;
-    if (run !== undefined) task.pins++;
+    if (job !== undefined) {
+      task.pins++;
+      job.run.add(task);
+    }
     this.records.add(task);
     this.#life.counts[State.blocked] = this.count(State.blocked) + 1;
     this.#life.bytes += spec.bytesIn;
@@ -245,7 +251,8 @@ export class TaskQueue {
       task.after = spec.after;
       failed = this.#life.comesAfter(task, spec.after);
     }
-    if (failed !== undefined) this.#life.skip(task, failed, now);
+    if (job?.run.stoppedBy !== undefined) this.#life.stop(task, job.run.stoppedBy, now);
+    else if (failed !== undefined) this.#life.skip(task, failed, now);
     else if (task.waiting === 0) this.#life.waitOver(task, now);
     return task;
   }
@@ -265,7 +272,7 @@ export class TaskQueue {
     task.holder = holder;
     task.worker = worker;
     holder.leases.set(task.lease, task);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     return task;
   }
 
@@ -291,7 +298,7 @@ export class TaskQueue {
     task.attempt++;
     task.endedBy = end.lease;
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
-    if (!final && task.failures < task.retries) {
+    if (!final && task.failures < task.retries && task.job?.run.stoppedBy === undefined) {
       task.failures++;
       this.#life.tryAgain(task, failure, now);
     } else {
@@ -376,15 +383,13 @@ export class TaskQueue {
    * Runs a finished task anew: ready, or blocked where it comes after tasks that are being run anew. Its outcome goes to
    * its history, its failures and deaths begin at none, its attempts go on counting. False where it has not ended, or
    * cannot be run: its input has gone (that of a task that succeeded, without an id of the user's), its record has, or
-   * what it comes after did not succeed. @throws QueueShutdownError
+   * what it comes after did not succeed, or its run has been stopped by another task. @throws QueueShutdownError
    */
   retry(task: Task, now: number): boolean {
     if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be run again');
     if (!task.finished || this.records.byNumber(task.number) !== task || task.input === undefined) return false;
-    for (const before of task.after ?? []) {
-      if (this.records.byNumber(before.number) !== before) return false;
-      if (before.finished && before.state !== State.succeeded) return false;
-    }
+    if (!this.#life.mayRunAgain(task)) return false;
+    if (task.job !== undefined) task.job.run.stoppedBy = undefined;
     this.#decide.revived(task);
     const runs = (task.rules?.runs ?? 1) + 1;
     this.#life.comesAfter(task, task.after ?? [], true);
@@ -398,16 +403,16 @@ export class TaskQueue {
     task.readyAt = task.startedAt = task.endedAt = NEVER;
     this.#life.enter(task, task.rules?.asked ?? nothingAsked, 0, now);
     this.#admission.rulesOf(task).runs = runs;
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     if (to === State.ready) this.#life.becomeReady(task, now);
     return true;
   }
 
   /** The slot and the amounts of a leased task are free while its handler awaits children. False where it has no lease. */
-  lend(holder: Holder, lease: number): boolean {
+  lend(holder: Holder, lease: number, now: number): boolean {
     const task = holder.leases.get(lease);
     if (task === undefined) return false;
-    if (this.#admission.lend(task)) this.#life.goOn();
+    if (this.#admission.lend(task, now)) this.#life.goOn();
     return true;
   }
 

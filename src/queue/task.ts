@@ -14,6 +14,7 @@
 import type { TaskState } from '../tasks.ts';
 import type { Offer } from './demands.ts';
 import type { Rules } from './rules.ts';
+import type { Job } from './run.ts';
 
 /** Who holds leases: one taker of tasks, in the manager one queue's side of a session. */
 export interface Holder {
@@ -131,7 +132,8 @@ export class Task {
   /** Where the outcome goes: opaque to the queue. */
   origin: unknown = undefined;
   call = 0;
-  run: unknown = undefined;
+  /** Its part in a run of a job graph. */
+  job: Job | undefined = undefined;
   /** What it asked for beyond this, and what the core keeps of that; only where there is anything. */
   rules: Rules | undefined = undefined;
   /** The lane in which it stands while it is ready: lanes.ts. */
@@ -159,6 +161,12 @@ export class Task {
 
   get finished(): boolean {
     return this.state >= State.succeeded;
+  }
+
+  /** Whoever comes after it may go on: it has succeeded, or its failure is ignored. */
+  get fulfilled(): boolean {
+    if (this.state === State.succeeded) return true;
+    return this.job?.onFailure === 'ignore' && (this.state === State.failed || this.state === State.expired);
   }
 
   /** The id by which the API knows it. */

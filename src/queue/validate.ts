@@ -56,8 +56,8 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     admission.running === leased.filter((task) => task.rules?.lent !== true).length,
     'the leases that hold slots are not counted right',
   );
-  const isSpecial = ({ rules }: Task): boolean =>
-    rules !== undefined && (rules.key !== undefined || rules.cell !== plain);
+  const isSpecial = ({ rules, job }: Task): boolean =>
+    job?.run.limited === true || (rules !== undefined && (rules.key !== undefined || rules.cell !== plain));
   check(special === really.filter(isSpecial).length, 'the ready tasks with rules are not counted right');
   let shownByName = 0;
   let shownAlone = 0;
@@ -103,6 +103,10 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
       inLines === key.lines.flatMap(({ lanes }) => [...lanes]).length,
       `key '${key.text}': lines not counted right`,
     );
+  }
+  for (const run of new Set(live.map(({ job }) => job?.run))) {
+    const running = leased.filter((task) => task.job?.run === run && task.rules?.lent !== true).length;
+    check(run?.limited !== true || run.running === running, `a run: ${running} running, not ${run?.running}`);
   }
   for (const demand of demands.values()) checkDemand(live, leased, demand);
 }

@@ -11,7 +11,7 @@ import type { Leased } from '../proxy/leased-task.ts';
 import { RunningAttempt, type Slots } from '../proxy/running-attempt.ts';
 import type { Handlers, TaskContext } from '../proxy/task-context.ts';
 import { Handle } from '../proxy/task-handle.ts';
-import type { LeasedTask, PutOptions, TaskHandle } from '../tasks.ts';
+import type { ChildOptions, LeasedTask, TaskHandle } from '../tasks.ts';
 import { isPromise, type WaitOptions } from '../waiting.ts';
 import { enterHandler, leaveHandler } from './attribution.ts';
 
@@ -149,7 +149,7 @@ class Context implements TaskContext {
     return (this.#attempt ??= new RunningAttempt(this.#task, this.#runner.slots));
   }
 
-  put<Out = unknown>(name: string, input?: unknown, options: PutOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
+  put<Out = unknown>(name: string, input?: unknown, options: ChildOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
     return this.#runner.client[putChild](this.#running, name, input, options) as Promise<TaskHandle<Out>>;
   }
 

@@ -30,8 +30,9 @@ g.add('bytes', { b: new Uint8Array(1), when: new Date(), m: new Map() });
 g.add('inc', { i: 1 }, { after: [odd, 'x'], keep: true, id: 'one', priority: 1, retries: 2 });
 // @ts-expect-error boolean where number is wanted
 g.add('inc', { i: odd });
-// @ts-expect-error not offered yet
-g.add('inc', { i: 1 }, { onFailure: 'skip' });
+// @ts-expect-error not one of the three
+g.add('inc', { i: 1 }, { onFailure: 'retry' });
+g.add('inc', { i: 1 }, { onFailure: 'ignore' });
 
 const grown = g.add('grow', 1);
 g.add('upper', grown);

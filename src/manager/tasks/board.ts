@@ -20,7 +20,14 @@ import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
 import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
-import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
+import {
+  type GraphJob,
+  putOptions,
+  type PutOptionItems,
+  type PutSpec,
+  readGraphJobs,
+  readRunRules,
+} from './put-options.ts';
 import { Putters } from './putters.ts';
 import { Runs } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
@@ -100,19 +107,18 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
     const id = reader.string();
+    const rules = readRunRules(reader.item());
     const jobs = readGraphJobs(session.adopt(reader.item()));
-    const weigh = this.#options.policy === 'critical-path';
-    const specOf = (job: GraphJob, after: readonly string[], weight: number): TaskSpec => {
+    const specOf = (job: GraphJob, after: readonly string[]): TaskSpec => {
       const { input, bytesIn } = payloadFrom(job.input);
-      const rules = weigh ? { ...job.options.rules, weight } : job.options.rules;
-      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after, rules });
+      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after });
       if (input instanceof Packed) this.keep(input);
       return spec;
     };
     const submit = (): void => {
       try {
         if (this.queue.shut) throw this.shutError();
-        this.runs.submit(session, id, jobs, specOf, this.now());
+        this.runs.submit(session, id, rules, jobs, specOf, this.now());
         session.done(call);
       } catch (error) {
         session.failed(call, error);
@@ -244,7 +250,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     // The record has them until it is forgotten.
     if (task.output instanceof Packed) this.keep(task.output);
     else if (task.failure !== undefined) this.keep(causeOf(task));
-    if (task.run !== undefined) this.runs.changed(task);
+    if (task.job !== undefined) this.runs.changed(task);
     this.outcomes.settled(task);
     if (this.#children.size > 0) this.#children.ended(task);
     if (this.#putters.size > 0) this.ready();
@@ -270,7 +276,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   revived(task: Task): void {
     for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
-    if (task.run !== undefined) this.runs.revived(task);
+    if (task.job !== undefined) this.runs.revived(task);
   }
 
   wake(at: number): void {
@@ -341,14 +347,18 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #accept(put: PutSpec): void {
     const { session, call, name, input, bytesIn, flags, options } = put;
     const asked = this.specOf(name, input, bytesIn, options);
-    const spec = options.parent === undefined ? asked : this.#children.specOf(put, options.parent, asked);
+    const child = options.parent === undefined ? asked : this.#children.specOf(put, options.parent, asked);
+    const job = child.parent === undefined ? undefined : this.runs.childOf(child.parent, options.onFailure);
+    const spec = job === undefined ? child : { ...child, job };
     if (input instanceof Packed) this.keep(input);
     try {
       const task = this.queue.put(spec, this.now(), session, call);
       if (spec.parent !== undefined) this.#children.add(spec.parent, task);
+      if (job !== undefined) this.runs.joined(task);
       if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
     } catch (error) {
       if (input instanceof Packed) this.letGo(input);
+      if (job !== undefined) this.runs.refused(job);
       throw error;
     }
   }
@@ -367,6 +377,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const poisonAfter = options.atMostOnce === true ? 1 : this.#options.poisonAfter;
     const each = after.length === 0 ? undefined : [...new Set(after)];
     return { id, name, priority, input, bytesIn, retries, poisonAfter, after: each, rules: options.rules };
+  }
+
+  /** A task, and of one that is part of a run also what it has put, and that again. */
+  protected family(task: Task): readonly Task[] {
+    return task.job === undefined ? [task] : this.#children.family(task);
   }
 
   /** A task of that id is there: the same task answers for both, another one is refused. */

@@ -52,7 +52,7 @@ export function checkSame(task: Task, name: string, input: unknown, title: strin
   throw new WireError(errorItem('QM_DUPLICATE_TASK', `${exists} with another input`, existing));
 }
 
-function sameInput(a: unknown, b: unknown): boolean {
+export function sameInput(a: unknown, b: unknown): boolean {
   if (typeof a === 'string' || typeof b === 'string') return a === b;
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;
   return a instanceof Packed && b instanceof Packed && same(a, b);

@@ -161,7 +161,7 @@ export class Takers {
   lend(taker: Taker, lease: number): void {
     if (taker.lent.has(lease) || !taker.leases.has(lease)) return;
     taker.lend(lease);
-    this.#queue.lend(taker, lease);
+    this.#queue.lend(taker, lease, this.#manager.now());
     this.feed(taker);
   }
 

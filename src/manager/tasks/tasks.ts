@@ -90,7 +90,12 @@ export class Tasks extends TaskBoard {
   // --- one task by its id, or all that a filter names: how many it was done to ---
 
   cancel(_call: Call, [which, reason]: readonly Item[]): Answer {
-    return this.#each(which, (task) => this.queue.cancel(task, cancelled(task, reason), this.now()));
+    return this.#each(which, (task) => {
+      const [, ...grown] = this.family(task);
+      const done = this.queue.cancel(task, cancelled(task, reason), this.now());
+      for (const child of grown) this.queue.cancel(child, cancelled(child, reason), this.now());
+      return done;
+    });
   }
 
   retry(_call: Call, [which]: readonly Item[]): Answer {
@@ -160,18 +165,23 @@ export class Tasks extends TaskBoard {
 
   // --- runs of job graphs ---
 
-  watchRun(call: Call, [id, events]: readonly Item[]): Answer {
-    return this.runs.watch(call, textOf(id, 'an id'), events === true);
+  watchRun(call: Call, [id, events, durations]: readonly Item[]): Answer {
+    return this.runs.watch(textOf(id, 'an id'), { call, events: events === true, durations: durations === true });
   }
 
-  closeRun(_call: Call, [id]: readonly Item[]): Answer {
-    this.runs.close(textOf(id, 'an id'));
+  closeRun({ session }: Call, [id]: readonly Item[]): Answer {
+    this.runs.close(session, textOf(id, 'an id'));
   }
 
   cancelRun(_call: Call, [id, reason]: readonly Item[]): Answer {
-    for (const task of this.runs.tasksOf(textOf(id, 'an id'))) {
+    // Backwards, so that each ends as cancelled, and not as skipped for what it comes after.
+    for (const task of this.runs.backwards(textOf(id, 'an id'))) {
       this.queue.cancel(task, cancelled(task, reason), this.now());
     }
+  }
+
+  retryRun(_call: Call, [id]: readonly Item[]): Answer {
+    return this.runs.retry(textOf(id, 'an id'), this.now());
   }
 
   #each(which: Item, act: (task: Task) => boolean): number {
