@@ -40,14 +40,7 @@ export class Runs {
   }
 
   /** All of it or nothing. A run of that id that is there already must be the same one. */
-  submit(
-    session: Session,
-    id: string,
-    rules: RunRules,
-    jobs: readonly GraphJob[],
-    specOf: SpecOf,
-    now: number,
-  ): void {
+  submit(session: Session, id: string, rules: RunRules, jobs: readonly GraphJob[], specOf: SpecOf, now: number): void {
     const existing = this.#runs.get(id);
     if (existing === undefined) this.#begin(id, rules, jobs, specOf, now);
     else checkSame(existing, jobs);
@@ -107,7 +100,10 @@ export class Runs {
 
   /** The part in its parent's run of a task that a job puts; it has room there from here on. */
   childOf({ job }: Task, onFailure: OnFailure | undefined): Job | undefined {
-    if (job === undefined) return undefined;
+    if (job === undefined) {
+      if (onFailure === undefined) return undefined;
+      throw new TypeError('onFailure is for jobs and what they put: the task that puts this is part of no run');
+    }
     const run = job.run as Run;
     run.unfinished++;
     // Its parent cannot end before it: what comes after that waits for both.
