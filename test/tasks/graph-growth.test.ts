@@ -101,10 +101,7 @@ describe.each(places)('%s', (place) => {
     const { queue, run } = await aRun(
       {
         async grow(_input: unknown, context: TaskContext) {
-          const handles = [
-            await context.put('child', 'one'),
-            await context.put('child', 'other', { id: fresh('own') }),
-          ];
+          const handles = [await context.put('child', 'one'), await context.put('child', 'other')];
           return Promise.all(handles.map((handle) => handle.result()));
         },
         child(what: string) {

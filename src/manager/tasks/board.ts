@@ -352,10 +352,12 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const spec = job === undefined ? child : { ...child, job };
     if (input instanceof Packed) this.keep(input);
     try {
-      const task = this.queue.put(spec, this.now(), session, call);
-      if (spec.parent !== undefined) this.#children.add(spec.parent, task);
-      if (job !== undefined) this.runs.joined(task);
-      if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+      this.outcomes.before(() => {
+        const task = this.queue.put(spec, this.now(), session, call);
+        if (spec.parent !== undefined) this.#children.add(spec.parent, task);
+        if (job !== undefined) this.runs.joined(task);
+        if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+      });
     } catch (error) {
       if (input instanceof Packed) this.letGo(input);
       if (job !== undefined) this.runs.refused(job);
