@@ -7,7 +7,6 @@ import type { JobRef } from '../tasks.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import type { DurationsFile } from './durations-file.ts';
 import { EventStream } from './event-stream.ts';
-import type { SubmittedJob } from './job-graph.ts';
 import { eventFrom, type JobEvent, type RunProgress, Tally } from './run-events.ts';
 import type { TaskCalls } from './task-calls.ts';
 
@@ -15,7 +14,9 @@ import type { TaskCalls } from './task-calls.ts';
 interface Submission {
   readonly calls: TaskCalls;
   readonly id: string;
-  readonly jobs: readonly SubmittedJob[];
+  /** Ids of its jobs, and of those whose outputs are its result. */
+  readonly jobs: ReadonlySet<string>;
+  readonly wanted: readonly string[];
   readonly submitted: Promise<void>;
   readonly signal: AbortSignal | undefined;
   readonly file: DurationsFile | undefined;
@@ -31,8 +32,8 @@ export class GraphRun implements AsyncDisposable {
   /** Its id: a job's task id is `id/job`. */
   readonly id: string;
   readonly #calls: TaskCalls;
-  readonly #jobs: readonly SubmittedJob[];
-  readonly #ids: ReadonlySet<string>;
+  readonly #jobs: ReadonlySet<string>;
+  readonly #wanted: readonly string[];
   readonly #submitted: Promise<void>;
   readonly #file: DurationsFile | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -40,11 +41,11 @@ export class GraphRun implements AsyncDisposable {
   #ended: Promise<Record<string, unknown>> | undefined;
   #closed = false;
 
-  constructor({ calls, id, jobs, submitted, signal, file }: Submission) {
+  constructor({ calls, id, jobs, wanted, submitted, signal, file }: Submission) {
     this.#calls = calls;
     this.id = id;
     this.#jobs = jobs;
-    this.#ids = new Set(jobs.map((job) => job.id));
+    this.#wanted = wanted;
     this.#submitted = submitted;
     this.#file = file;
     this.#signal = signal;
@@ -67,7 +68,7 @@ export class GraphRun implements AsyncDisposable {
   /** The output of one job, as soon as it has it. @throws its error, or why it was skipped */
   async output<Out>(job: JobRef<Out> | string, options?: WaitOptions): Promise<Out> {
     const id = typeof job === 'string' ? job : isJobRef(job) ? job[jobRef].id : job.id;
-    if (!this.#ids.has(id)) throw new UnknownJobError(`run '${this.id}' has no job '${id}'`, [id]);
+    if (!this.#jobs.has(id)) throw new UnknownJobError(`run '${this.id}' has no job '${id}'`, [id]);
     await this.#submitted;
     return this.#calls.lending(() => this.#outputOf(`${this.id}/${id}`, options)) as Promise<Out>;
   }
@@ -80,7 +81,7 @@ export class GraphRun implements AsyncDisposable {
   /** How far the run is, at every change, until it has ended. */
   progress(): AsyncIterable<RunProgress> {
     return new EventStream<RunProgress>((push) => {
-      const tally = new Tally(this.#jobs.length);
+      const tally = new Tally(this.#jobs.size);
       return this.#follow((item) => push(tally.add(eventFrom(item))));
     });
   }
@@ -132,9 +133,8 @@ export class GraphRun implements AsyncDisposable {
     this.#signal?.removeEventListener('abort', this.#aborted);
     this.#learn(ran);
     if (typeof failed === 'string') await this.#outputOf(failed);
-    const wanted = this.#jobs.filter((job) => job.keep || !job.consumed);
-    const outputs = await Promise.all(wanted.map((job) => this.#outputIfAny(`${this.id}/${job.id}`)));
-    return Object.fromEntries(wanted.map((job, at) => [job.id, outputs[at]]));
+    const outputs = await Promise.all(this.#wanted.map((job) => this.#outputIfAny(`${this.id}/${job}`)));
+    return Object.fromEntries(this.#wanted.map((job, at) => [job, outputs[at]]));
   }
 
   /** Losing what was learned spoils nothing but the order of the next run. */

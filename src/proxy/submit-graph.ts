@@ -53,7 +53,8 @@ export function submitGraph<H>(calls: TaskCalls, graph: JobGraph<H>, options: Ru
     const learned = file.read();
     rules.push(jobs.map((job) => learned.of(job.name, job.id)));
   }
-  const codec = contextFor(calls, id, new Set(jobs.map((job) => job.id)));
+  const ids = new Set(jobs.map((job) => job.id));
+  const codec = contextFor(calls, id, ids);
   const items = jobs.map((job): Item => [
     job.id,
     job.name,
@@ -65,7 +66,8 @@ export function submitGraph<H>(calls: TaskCalls, graph: JobGraph<H>, options: Ru
   ]);
   const submitted = send(calls, id, rules, items);
   submitted.catch(() => {});
-  return new GraphRun({ calls, id, jobs, submitted, signal, file });
+  const wanted = jobs.filter(({ keep, consumed }) => keep || !consumed).map((job) => job.id);
+  return new GraphRun({ calls, id, jobs: ids, wanted, submitted, signal, file });
 }
 
 function ruleItems({ onFailure = 'keep-going', concurrency }: RunGraphOptions): Item[] {

@@ -334,7 +334,9 @@ export class Lifecycle {
         task.waiting++;
         // One that ended while it waited, and waits again, may still be among them.
         if (again && before.dependents !== undefined) this.#twice.add(before);
-        (before.dependents ??= []).push(task);
+        // A list of one, where one comes: an empty one would take room for seventeen with its first.
+        if (before.dependents === undefined) before.dependents = [task];
+        else before.dependents.push(task);
       } else if (!before.fulfilled) {
         failed ??= before;
       }

@@ -149,7 +149,11 @@ class Context implements TaskContext {
     return (this.#attempt ??= new RunningAttempt(this.#task, this.#runner.slots));
   }
 
-  put<Out = unknown>(name: string, input?: unknown, options: ChildOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
+  put<Out = unknown>(
+    name: string,
+    input?: unknown,
+    options: ChildOptions & WaitOptions = {},
+  ): Promise<TaskHandle<Out>> {
     return this.#runner.client[putChild](this.#running, name, input, options) as Promise<TaskHandle<Out>>;
   }
 

@@ -53,7 +53,7 @@ export class Runs {
     const weights = levels(graph, order, this.#weigher(jobs, rules));
     this.#runs.set(id, run);
     for (const index of order) {
-      const job = jobs[index] as GraphJob;
+      const job = withSharedIds(jobs[index] as GraphJob, this.#queue);
       const spec = specOf(job, [...job.after.map((before) => `${id}/${before}`), ...job.outside]);
       const onFailure = job.options.onFailure ?? rules.onFailure;
       const part: Job = { run, weight: weights[index] as number, onFailure };
@@ -216,6 +216,14 @@ export class Runs {
 
 function runOf({ job }: Task): Run {
   return (job as Job).run as Run;
+}
+
+/** What an input names it names by the texts that the tasks have: not by a copy for each edge. */
+function withSharedIds(job: GraphJob, { records }: TaskQueue): GraphJob {
+  const { input } = job;
+  if (!(input instanceof Packed) || input.jobs.length === 0) return job;
+  const jobs = input.jobs.map((ref) => ({ queue: ref.queue, id: records.get(ref.id)?.key ?? ref.id }));
+  return { ...job, input: new Packed(input.bytes, input.proxies, jobs) };
 }
 
 /** What an input names it also comes after: another task's output may not be there. */
