@@ -74,10 +74,16 @@ export class JobGraph<H = Handlers> {
    */
   add<N extends TaskName<H>>(
     name: N,
-    ...call: Call<Wired<InputOf<H, N>>, InputOf<H, N>, JobOptions>
-  ): JobRef<OutputOf<H, N>> {
-    const [input, options] = call;
-    return this.#add(name, input, options) as unknown as JobRef<OutputOf<H, N>>;
+    ...call: Call<Wired<InputOf<H, N>>, InputOf<H, N>, JobOptions & { onFailure?: 'skip' | 'fail' | undefined }>
+  ): JobRef<OutputOf<H, N>>;
+  /** Where its failure is, or may be, ignored, those that consume its output must do without it. */
+  add<N extends TaskName<H>>(
+    name: N,
+    input: Wired<InputOf<H, N>>,
+    options: JobOptions,
+  ): JobRef<OutputOf<H, N> | undefined>;
+  add(name: string, input?: unknown, options?: JobOptions): JobRef {
+    return this.#add(name, input, options) as unknown as JobRef;
   }
 
   /**

@@ -24,7 +24,9 @@ export interface TaskContext {
    * before it: another attempt that puts the same in the same order gets the tasks that are there, run anew where they
    * did not succeed and this task has failed since. With an `id` of your own it is that task, as with any put. While
    * `result()` of it is awaited, this task's slot is lent to another one. A handle that a handler returns makes that
-   * task's output its own. Children go on whatever becomes of this task.
+   * task's output its own. Children go on whatever becomes of this task. Where it is part of a run of a job graph, so are
+   * they: the run ends after them, stops at their failure by its rule or by their `onFailure`, and cancelling this job
+   * cancels them.
    * @throws LeaseLostError when this attempt is over, DeadlockError of a child with a `key` that this task holds,
    * DuplicateTaskError where another attempt has put something else in its place
    */

@@ -31,6 +31,7 @@ test('the examples that the documents name are there, and compiled as they stand
     'bounded-submit',
     'dead-letters',
     'embed-manager',
+    'fan-out',
     'getnowait-loop',
     'job-graph',
     'pool',
