@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { JobGraph, type LeasedTask, type TaskQueueOptions } from 'quartermaster';
+import { JobGraph, type TaskQueueOptions } from 'quartermaster';
 import { aClient, aFolder, fresh, sharedRig } from '../kit/tasks-rig.ts';
 
 /** What takes long, told by a clock that has to move on: ms. */
@@ -24,7 +24,7 @@ describe('order', () => {
   async function drain(elsewhere: Queue, slow: readonly string[] = []): Promise<string[]> {
     const order: string[] = [];
     for (let task = await elsewhere.getNowait(); task; task = await elsewhere.getNowait()) {
-      const job = (task as LeasedTask).id.split('/').at(-1) as string;
+      const job = task.id.split('/').at(-1) as string;
       order.push(job);
       const until = performance.now() + LONG;
       while (slow.includes(job) && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
