@@ -47,11 +47,13 @@ export class TakerNotes {
     this.#tell(ToManager.ENDED, lease);
   }
 
-  /** That lease starts, and the manager hears of it first. */
-  starts(lease: number): void {
+  /** That lease starts, and the manager hears of it first. False where the socket did not take all that was said. */
+  starts(lease: number): boolean {
+    const { link } = this.#connection;
     this.#started = lease;
     this.#report();
-    this.#connection.link.flush();
+    link.flush();
+    return link.pending === 0;
   }
 
   /** That lease starts. The manager hears of it after this turn, unless it has ended by then and said so. */

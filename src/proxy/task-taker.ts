@@ -61,7 +61,7 @@ export class TaskTaker {
   /** When a task last ended here. */
   #active = 0;
   /** Calls that ask for a task, and whom they are for. */
-  readonly #asking = new Map<number, (task: LeasedTask) => void>();
+  readonly #asking = new Map<number, (task: LeasedTask | Promise<LeasedTask>) => void>();
   #serving = false;
   /** Tasks on their way back. */
   #returning = 0;
@@ -83,7 +83,7 @@ export class TaskTaker {
   /** `through`: the queue's handle, or that of a hold on it. */
   getNowait(through: number): Promise<LeasedTask | undefined> {
     const task = this.next();
-    if (task !== undefined) return Promise.resolve(task);
+    if (task !== undefined) return Promise.resolve(this.#hand(task));
     return this.#refills ? this.#readThenAsk(through) : this.#ask(through, true, undefined);
   }
 
@@ -92,13 +92,30 @@ export class TaskTaker {
     this.#refills = false;
     // The first one still comes before the sockets are read again.
     for (let turn = 0; turn < 2 && this.#window.size === 0; turn++) await new Promise(setImmediate);
-    return this.next() ?? this.#ask(through, true, undefined);
+    const task = this.next();
+    return task === undefined ? this.#ask(through, true, undefined) : this.#hand(task);
   }
 
   async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
     checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
-    return this.next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
+    const task = this.next();
+    return task === undefined ? ((await this.#ask(through, false, wait)) as LeasedTask) : this.#hand(task);
+  }
+
+  /** To whoever asked; one that was taken away while its start was not heard tells so itself. */
+  #hand(task: Leased): Leased | Promise<Leased> {
+    return task.unheard ? this.heard(task).then(() => task) : task;
+  }
+
+  /** Waits until the manager has heard that the task starts. False where it was taken away meanwhile. */
+  async heard(task: Leased): Promise<boolean> {
+    await this.settled();
+    task.unheard = false;
+    task.startedAt = performance.now();
+    if (task.lost === undefined) return true;
+    task.release().catch(() => {});
+    return false;
   }
 
   /** Handed out, and not ended. */
@@ -283,7 +300,7 @@ export class TaskTaker {
         if (task === undefined) return;
         this.#asking.delete(id);
         this.connection.cancel(id);
-        resolve(task);
+        resolve(this.#hand(task));
       }
     });
   }
@@ -345,7 +362,8 @@ export class TaskTaker {
         this.#asking.delete(id);
         const task = this.next();
         this.#checkDone();
-        if (task !== undefined || count === 0) resolve(task);
+        if (task !== undefined) resolve(this.#hand(task));
+        else if (count === 0) resolve(undefined);
         // Another flow of this client, or the helper, was faster; whoever has left meanwhile is not heard of again.
         else if (wait?.signal?.aborted === true) failed(wait.signal.reason);
         else ask();
@@ -383,8 +401,10 @@ export class TaskTaker {
   }
 
   /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
-  #tellStart({ lease, flags }: Leased): void {
-    if ((flags & FIRST) !== 0 || this.#durations.mean >= SHORT) this.#notes.starts(lease);
+  #tellStart(task: Leased): void {
+    const { lease, flags } = task;
+    if ((flags & FIRST) !== 0) task.unheard = !this.#notes.starts(lease);
+    else if (this.#durations.mean >= SHORT) this.#notes.starts(lease);
     else this.#notes.startsSoon(lease);
   }
 

@@ -97,7 +97,7 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
         return;
       }
     }
-    const running = runTask(task as Leased, runner);
+    const running = ready?.unheard === true ? runHeard(ready, source, runner) : runTask(task as Leased, runner);
     if (running === undefined) {
       now = source.endOf(task as Leased);
     } else {
@@ -105,6 +105,10 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
       await running;
     }
   }
+}
+
+async function runHeard(task: Leased, source: TaskTaker, runner: Runner): Promise<void> {
+  if (await source.heard(task)) await runTask(task, runner);
 }
 
 function onRefused(task: LeasedTask, error: unknown): void {
