@@ -71,16 +71,13 @@ export class TakerNotes {
     this.#started = this.#reported = 0;
   }
 
-  /** A task has ended at `now`; `half` of the window is left. True if something has been sent. */
-  sendSome(now: number, half: boolean): boolean {
-    const { link } = this.#connection;
-    if (link.writer.generation !== this.#unsent) {
-      this.#unsent = link.writer.generation;
-      this.#unsentSince = now;
-    }
-    if (!half && now - this.#unsentSince <= FLUSH_EVERY) return false;
-    link.flush();
-    return true;
+  /** A task has ended at `now`: whether ends have waited long enough. */
+  mustSend(now: number): boolean {
+    const { generation } = this.#connection.link.writer;
+    if (generation === this.#unsent) return now - this.#unsentSince > FLUSH_EVERY;
+    this.#unsent = generation;
+    this.#unsentSince = now;
+    return false;
   }
 
   #report(): void {

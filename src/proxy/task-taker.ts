@@ -27,6 +27,8 @@ const WINDOW_TIME = 2;
 const AHEAD = 5;
 /** Durations seen before the window grows. */
 const SEEN = 8;
+/** A window below this is fitted after every task, a larger one when ends leave. */
+const FEW = 8;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
 const IDLE_GIVE_BACK = 5;
 /**
@@ -187,18 +189,15 @@ export class TaskTaker {
 
   /** TASK, STOP and LOST frames. */
   frame(kind: number, reader: Reader): void {
-    if (kind === ToClient.TASK) {
-      while (reader.left > 0) this.#arrived(readTask(this, reader));
-    } else {
-      const lease = reader.u48();
-      const error = errorFrom(reader.item(), this.connection.codec);
-      const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
-      if (kind === ToClient.STOP) return task?.stop(error);
-      if (task !== undefined) return task.lose(error, true);
-      for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
-      // It never begins, or has ended meanwhile.
-      this.#notes.ended(lease);
-    }
+    if (kind === ToClient.TASK) return this.#arrived(reader);
+    const lease = reader.u48();
+    const error = errorFrom(reader.item(), this.connection.codec);
+    const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
+    if (kind === ToClient.STOP) return task?.stop(error);
+    if (task !== undefined) return task.lose(error, true);
+    for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
+    // It never begins, or has ended meanwhile.
+    this.#notes.ended(lease);
   }
 
   /** The manager tells this queue's own lease timeout, or asks for what has not been started. */
@@ -236,11 +235,15 @@ export class TaskTaker {
   ended(task: Leased, ran: number, now: number): void {
     this.returned(task);
     this.#durations.add(ran);
-    this.#fit();
     this.#active = now;
     // Ends leave while the other half of the window runs, so that more is here when it has.
     const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
-    if (this.#notes.sendSome(now, half)) this.#refills = this.#size > 1;
+    const due = this.#notes.mustSend(now) || half;
+    if (due || this.#size < FEW) this.#fit();
+    if (due) {
+      this.connection.link.flush();
+      this.#refills = this.#size > 1;
+    }
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }
 
@@ -270,20 +273,21 @@ export class TaskTaker {
     this.#running.set(task.lease, task);
   }
 
-  #arrived(task: Leased): void {
-    if (this.#returning > 0) {
-      // Sent before the manager heard that the window goes back: earlier tasks are in front of it there.
-      return this.#return(task);
+  #arrived(reader: Reader): void {
+    while (reader.left > 0) {
+      const task = readTask(this, reader);
+      const shared = this.#shared;
+      // While the window goes back, what was sent before the manager heard of it follows: earlier tasks are in front.
+      if (this.#returning > 0 || (shared !== undefined && !(task.shared = shared.add(task.lease)))) {
+        this.#return(task);
+        continue;
+      }
+      this.#window.push(task);
+      this.#refills = false;
+      if (this.#asking.size > 0) this.#serveSoon();
+      else if (this.#idle === undefined) this.#watchIdle();
+      if (shared === undefined && this.#beats === undefined) this.#beat();
     }
-    if (this.#shared !== undefined) {
-      task.shared = this.#shared.add(task.lease);
-      if (!task.shared) return this.#return(task);
-    }
-    this.#window.push(task);
-    this.#refills = false;
-    if (this.#asking.size > 0) this.#serveSoon();
-    else if (this.#idle === undefined) this.#watchIdle();
-    if (this.#shared === undefined && this.#beats === undefined) this.#beat();
   }
 
   /**
