@@ -389,6 +389,20 @@ test('JSON and back: every option of a put', () => {
   }
 });
 
+test('JSON and back: what the failure of a job means, where it says so', () => {
+  const graph = new JobGraph();
+  graph.add('a', 1);
+  graph.add('a', 1, { onFailure: 'ignore' });
+  const json = JSON.parse(JSON.stringify(graph)) as { jobs: object[] };
+  expect(json.jobs).toEqual([
+    { id: 'a-1', name: 'a', input: 1 },
+    { id: 'a-2', name: 'a', input: 1, onFailure: 'ignore' },
+  ]);
+  expect(jobsOf(JobGraph.fromJSON(json)).map(({ onFailure }) => onFailure)).toEqual([undefined, 'ignore']);
+  const bad = { version: 1, jobs: [{ name: 'a', onFailure: 'stop' }] };
+  expect(() => JobGraph.fromJSON(bad)).toThrow("onFailure of job 'a' must be 'skip', 'fail' or 'ignore', not 'stop'");
+});
+
 test('JSON and back: the same graph', () => {
   const graph = new JobGraph();
   const input = { n: [1.5, null, true], $job: 'text', $$job: { $job: 1 }, ['__proto__']: { x: 'y' }, gone: undefined };

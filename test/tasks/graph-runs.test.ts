@@ -187,6 +187,17 @@ describe.each(places)('%s', (place) => {
     expect(await statesOf(run)).toEqual({ a: 'failed', b: 'skipped' });
   });
 
+  test('a task that is put after one that has failed already is accepted, and skipped', async () => {
+    const { name, other, queue } = await aQueue();
+    const first = await queue.put('x', 1);
+    await (await other.tasks(name).get()).fail(new RangeError('first'));
+    const second = await queue.put('x', 2, { after: [first] });
+    const error = await caught(second.result());
+    expect(error).toBeInstanceOf(DependencyFailedError);
+    expect((error.cause as Error).cause).toMatchObject({ message: 'first' });
+    await expect(queue.run('x', { second })).rejects.toThrow(DependencyFailedError);
+  });
+
   test('cancel of the run: all that has not ended is cancelled; of a job: what comes after it is skipped', async () => {
     const { name, other, queue } = await aQueue();
     const run = queue.runGraph(graphOf(fork));
@@ -317,6 +328,32 @@ describe.each(places)('%s', (place) => {
     await closed.close();
     await (await elsewhere.get()).complete('of a');
     expect((await elsewhere.get()).input).toEqual({ id: 'b', a: 'of a' });
+  });
+
+  test('a run that one client has submitted twice stays until it has closed both', async () => {
+    const { name, other, queue } = await aQueue({ keepRecords: { count: 0 } });
+    const [one, two] = [
+      queue.runGraph(graphOf({ a: {} }), { id: 'r' }),
+      queue.runGraph(graphOf({ a: {} }), { id: 'r' }),
+    ];
+    await (await other.tasks(name).get()).complete('of a');
+    await one.result();
+    await one.close();
+    await one.close();
+    expect(await two.result()).toEqual({ a: 'of a' });
+    await two.close();
+    expect(await queue.dict.size()).toBe(0);
+  });
+
+  test('G2 a job after a task whose record goes while the graph is put: all of it or nothing', async () => {
+    const { queue } = await aQueue({ keepRecords: { count: 1 } });
+    const gone = await queue.put('x', 1);
+    await gone.cancel();
+    const graph = new JobGraph<Any>();
+    for (const id of ['a', 'b', 'c']) graph.add('x', undefined, { id, after: [gone] });
+    const run = queue.runGraph(graph);
+    await caught(run.output('a'));
+    expect(await statesOf(run)).toEqual({ a: 'skipped', b: 'skipped', c: 'skipped' });
   });
 
   test('an empty run ends at once', async () => {

@@ -28,8 +28,8 @@ export class Run extends TaskRun {
   /** For what is put into it and says nothing itself. */
   readonly onFailure: OnFailure;
   readonly followers = new WaitList<Follower>();
-  /** The sessions that have submitted it and not closed it, and how their end is told. */
-  readonly holders = new Map<Session, () => void>();
+  /** The sessions that have submitted it, how often they have yet to close it, and how their end is told. */
+  readonly holders = new Map<Session, { times: number; readonly ended: () => void }>();
   /** Tasks that have not ended. */
   unfinished: number;
   /** Those that did not succeed, for a reason of their own that is not ignored; in the order of their ends. */

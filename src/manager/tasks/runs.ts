@@ -48,7 +48,10 @@ export class Runs {
   }
 
   #begin(id: string, rules: RunRules, jobs: readonly GraphJob[], specOf: SpecOf, now: number): void {
-    const { graph, order } = this.#check(id, jobs);
+    const { graph, order, outside } = this.#check(id, jobs);
+    const { records } = this.#queue;
+    // What ends as soon as it is put may be the reason why another record goes.
+    for (const task of outside) records.pin(task);
     const run = new Run(id, jobs.length, rules);
     const weights = levels(graph, order, this.#weigher(jobs, rules));
     this.#runs.set(id, run);
@@ -59,21 +62,26 @@ export class Runs {
       const part: Job = { run, weight: weights[index] as number, onFailure };
       this.#queue.put({ ...spec, id: `${id}/${job.id}`, job: part }, now);
     }
+    for (const task of outside) records.unpin(task);
   }
 
-  #check(id: string, jobs: readonly GraphJob[]): Submitted {
+  #check(id: string, jobs: readonly GraphJob[]): Submitted & { readonly outside: ReadonlySet<Task> } {
     const submitted = checkSubmitted(jobs);
+    const found = new Set<Task>();
     for (const job of jobs) {
       if (this.#queue.records.get(`${id}/${job.id}`) !== undefined) {
         throw new DuplicateTaskError(`task '${id}/${job.id}' exists already: choose another id for the run`);
       }
       checkNamed(id, job);
       for (const outside of job.outside) {
-        if (this.#queue.records.get(outside) !== undefined) continue;
-        throw new UnknownTaskError(`job '${job.id}' comes after task '${outside}', which is not there (any more)`);
+        const task = this.#queue.records.get(outside);
+        if (task === undefined) {
+          throw new UnknownTaskError(`job '${job.id}' comes after task '${outside}', which is not there (any more)`);
+        }
+        found.add(task);
       }
     }
-    return submitted;
+    return { ...submitted, outside: found };
   }
 
   /** How long each job will take: as told, as learned, or as those of which something is known take on average. */
@@ -92,9 +100,13 @@ export class Runs {
 
   /** The run stays until every session that has submitted it has closed it, or has ended. */
   #hold(session: Session, run: Run): void {
-    if (run.holders.has(session)) return;
-    const ended = (): void => this.close(session, run.id);
-    run.holders.set(session, ended);
+    const holder = run.holders.get(session);
+    if (holder !== undefined) {
+      holder.times++;
+      return;
+    }
+    const ended = (): void => this.#leave(session, run);
+    run.holders.set(session, { times: 1, ended });
     session.holdings.add(ended);
   }
 
@@ -167,15 +179,20 @@ export class Runs {
     return retried;
   }
 
-  /** The session will not ask for its outputs any more: without another one its records go by retention from here on. */
+  /** One submitter will not ask for its outputs any more: after the last one its records go by retention. */
   close(session: Session, id: string): void {
     const run = this.#runs.get(id);
-    const ended = run?.holders.get(session);
-    if (run === undefined || ended === undefined) return;
-    session.holdings.delete(ended);
+    const holder = run?.holders.get(session);
+    if (run !== undefined && holder !== undefined && --holder.times === 0) this.#leave(session, run);
+  }
+
+  #leave(session: Session, run: Run): void {
+    const holder = run.holders.get(session);
+    if (holder === undefined) return;
+    session.holdings.delete(holder.ended);
     run.holders.delete(session);
     if (run.holders.size > 0) return;
-    this.#runs.delete(id);
+    this.#runs.delete(run.id);
     run.closed = true;
     for (const task of run.tasks) this.#queue.records.unpin(task);
     if (run.unfinished === 0) run.letGo();
