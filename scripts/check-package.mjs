@@ -29,7 +29,8 @@ function contentProblems() {
   /** @type {string[]} */
   const files = JSON.parse(npmOutput(['pack', '--dry-run', '--json'], root))[0].files.map((file) => file.path);
   const present = new Set(files);
-  const documents = ['package.json', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE', 'schema/graph.schema.json'];
+  const documents = ['package.json', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
+  documents.push('schema/graph.schema.json', 'docs/graph-files.md');
   const isSource = /^src\/.*\.ts$/;
   const isOutput = /^dist\/.*\.(d\.ts|js)(\.map)?$/;
   const wanted = [

@@ -1,7 +1,7 @@
 /** The command `quartermaster` as users start it, in a folder of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ import { type Outcome, run, type RunOptions } from './run.ts';
 const root = path.dirname(path.dirname(import.meta.dirname));
 export const command = path.join(root, 'dist/cli/main.js');
 
-/** The folder goes with the test. Files by path; a function or object is no file: give texts. */
+/** The folder goes with the test. Texts by path. */
 export function folderWith(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'cli-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -106,4 +106,14 @@ export function startQuartermaster(folder: string, args: readonly string[], env:
       return { lines: rest, code: child.exitCode, signal: child.signalCode };
     },
   };
+}
+
+/** Whether no process of this id runs. One that has ended, and that nobody has asked about yet, counts as gone. */
+export function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
 }

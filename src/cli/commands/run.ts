@@ -65,11 +65,7 @@ export function addRun(program: Command): void {
     .summary('run the jobs of a graph file')
     .description('Runs the jobs of a graph file (YAML or JSON), each after those it depends on, several at a time.')
     .argument('<file>', 'the graph file')
-    .option(
-      '-w, --workers <count>',
-      'how many jobs run at a time (default: one a core)',
-      wholeNumber('--workers', 1, 1000),
-    )
+    .option('-w, --workers <count>', 'how many jobs run at a time (default: one a core)', wholeNumber(1, 1000))
     .option('--only <jobs>', 'these jobs, parted by commas, and those they come after', names)
     .option(
       '--from <jobs>',

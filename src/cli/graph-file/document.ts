@@ -3,7 +3,19 @@
  * part of, so both have positions.
  */
 import { readFileSync } from 'node:fs';
-import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+  type YAMLMap,
+} from 'yaml';
 import { CommandError } from '../command-error.ts';
 
 /** Steps from the top of the document to a part of it. */
@@ -11,6 +23,10 @@ export type Place = readonly (string | number)[];
 
 /** How many references to anchors a file may be resolved to: what comes from outside must not grow without bound. */
 const MOST_ALIASES = 1_000;
+
+/** Where the library's words say nothing to those who do not know YAML by heart. */
+const colon = "a text with ': ' in it must be quoted as a whole, or stand on the lines below 'run: |'";
+const expression = "'${{ … }}' within { } or [ ] must be quoted";
 
 /** A file that was read, and what is wrong with it. */
 export class SourceDocument {
@@ -28,9 +44,18 @@ export class SourceDocument {
     this.#text = text;
     this.#lines = new LineCounter();
     if (file.endsWith('.json')) this.#refuseOtherThanJson();
-    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
+    const document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      logLevel: 'error',
+    });
     this.#root = document.contents;
-    for (const { pos, message } of document.errors) this.#add(pos[0], message);
+    // One mistake makes others out of what stands behind it.
+    const [mistake] = document.errors;
+    if (mistake !== undefined) this.#add(mistake.pos[0], this.#hint(mistake));
+    // Our own, because the library's looks at all keys for each.
+    visit(document, { Map: (_, map) => this.#noteRepeatedKeys(map) });
     this.throwProblems();
     try {
       this.value = document.toJS({ maxAliasCount: MOST_ALIASES }) as unknown;
@@ -86,6 +111,11 @@ export class SourceDocument {
     throw new CommandError([...new Set(lines)]);
   }
 
+  #hint({ code, message, pos }: YAMLError): string {
+    if (this.#text.startsWith('${{', pos[0] - 1)) return expression;
+    return code === 'BLOCK_AS_IMPLICIT_KEY' ? colon : message;
+  }
+
   /** What is no JSON may be YAML all the same, and would be told as such. */
   #refuseOtherThanJson(): void {
     try {
@@ -97,6 +127,15 @@ export class SourceDocument {
       const why = message.replace(/ in JSON.*| at position.*|, \.*".*/s, '');
       this.#add(at === undefined ? this.#text.length : Number(at), `this is not JSON: ${why}`);
       this.throwProblems();
+    }
+  }
+
+  #noteRepeatedKeys({ items }: YAMLMap): void {
+    const seen = new Set<unknown>();
+    for (const { key } of items) {
+      if (!isScalar(key)) continue;
+      if (seen.has(key.value)) this.#add(key.range?.[0] ?? 0, `'${String(key.value)}' is there twice: keep one`);
+      seen.add(key.value);
     }
   }
 

@@ -2,6 +2,7 @@
  * From the text of a graph file to the jobs that will run: matrices expanded, defaults merged, references resolved, and
  * everything that can be known to be wrong said before anything runs.
  */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { CycleError, JobGraph } from '../../index.ts';
 import { type Place, SourceDocument } from './document.ts';
@@ -84,6 +85,10 @@ class Planner {
     const { tasks, resources = {}, keyConcurrency = 1 } = this.#text;
     const { file } = this.#document;
     const directory = path.dirname(path.resolve(file));
+    if (tasks !== undefined && !existsSync(path.resolve(directory, tasks))) {
+      this.#document.problem(['tasks'], `there is no tasks module ${tasks}: it is looked for relative to this file`);
+      this.#document.throwProblems();
+    }
     return {
       file,
       directory,

@@ -5,7 +5,7 @@ export function suggestion(name: string, known: readonly string[]): string {
   const near = known
     .map((other) => ({ other, distance: distance(name.toLowerCase(), other.toLowerCase()) }))
     .toSorted((a, b) => a.distance - b.distance)[0];
-  if (near !== undefined && near.distance <= Math.max(1, Math.floor(name.length / 3))) {
+  if (near !== undefined && near.distance <= Math.ceil(name.length * 0.4) && near.distance < name.length) {
     return `did you mean '${near.other}'?`;
   }
   const shown = known.slice(0, 20).join(', ');

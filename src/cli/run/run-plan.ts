@@ -47,9 +47,10 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export async function runPlan(plan: Plan, settings: RunSettings, store: RunStore, display: Display): Promise<number> {
   const started = performance.now();
   const { jobs, upToDate, workers } = settings;
+  const ids = new Set(jobs.map(({ id }) => id));
   const model = new RunModel({
     file: plan.file,
-    jobs: jobs.map(({ id, before }) => ({ id, before: before.filter((one) => jobs.some((job) => job.id === one)) })),
+    jobs: jobs.map(({ id, before }) => ({ id, before: before.filter((one) => ids.has(one)) })),
     upToDate,
     workers: workers.reduce((sum, { count }) => sum + count, 0),
     durations: new Map(store.durations),

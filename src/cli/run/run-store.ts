@@ -8,7 +8,7 @@
  *     lock         the process that is running the file
  */
 import { randomUUID } from 'node:crypto';
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
@@ -140,6 +140,9 @@ export class RunStore {
       if (ms !== undefined) this.durations.set(id, ms);
       if (success === undefined) this.#successes.delete(id);
       else this.#successes.set(id, success);
+    }
+    for (const [id, { output }] of this.#successes) {
+      if (output === 'kept' && !existsSync(this.#outputFile(id))) this.#successes.delete(id);
     }
   }
 

@@ -8,7 +8,7 @@ export type Style = 'green' | 'red' | 'yellow' | 'dim' | 'bold' | 'cyan';
 export type Paint = (style: Style, text: string) => string;
 
 export const plain: Paint = (_, text) => text;
-export const coloured: Paint = (style, text) => styleText(style, text);
+export const coloured: Paint = (style, text) => styleText(style, text, { validateStream: false });
 
 /** How many of the running jobs a terminal shows. */
 const MOST_RUNNING = 12;
