@@ -1,9 +1,11 @@
 /** The schema, what the documents say of it, and their examples. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
 import { SourceDocument } from '#qm/cli/graph-file/document.js';
-import { planOf } from '#qm/cli/graph-file/plan.js';
+import { planOf, readPlan } from '#qm/cli/graph-file/plan.js';
 import { folderWith } from '../kit/command.ts';
 
 const schema = JSON.parse(readFileSync(new URL('../../schema/graph.schema.json', import.meta.url), 'utf8')) as {
@@ -30,4 +32,24 @@ test.each(
 )('the example of the reference that begins with %j is a graph file', (_, text) => {
   const folder = folderWith({ 'tasks.mjs': '', 'build.yaml': text });
   expect(planOf(new SourceDocument(`${folder}/build.yaml`, text)).jobs.length).toBeGreaterThan(0);
+});
+
+test('the graph file of this repository: CI in jobs, each in its order', () => {
+  const file = fileURLToPath(new URL('../../examples/build.yaml', import.meta.url));
+  const { jobs } = readPlan(file);
+  const before = Object.fromEntries(jobs.map((job) => [job.id, job.before]));
+  expect(before).toEqual({
+    compile: [],
+    format: [],
+    lint: ['compile'],
+    'types:tsconfig.json': ['compile'],
+    'types:test': ['compile'],
+    'types:examples': ['compile'],
+    'types:scripts': ['compile'],
+    test: ['compile'],
+    package: ['compile'],
+  });
+  const root = path.dirname(path.dirname(file));
+  const read = jobs.flatMap(({ inputs }) => inputs.map(([one]) => one as string));
+  expect(read.filter((one) => !existsSync(path.join(root, one)))).toEqual([]);
 });

@@ -90,7 +90,7 @@ describe('failures', () => {
 workers: 1
 jobs:
   good: { run: echo fine, priority: 2 }
-  bad: { run: 'exec 2>&1; echo said; echo "on stderr" >&2; printf "\\033[31mred\\033[0m\\007" ; exit 3', priority: 1 }
+  bad: { run: 'exec 2>&1; echo said; echo "on stderr" >&2; printf "\\033[31mred\\033[0m \\007" ; exit 3', priority: 1 }
   needs: { after: bad, run: echo never }
   indirectly: { after: needs, run: echo never }
   apart: { after: good, run: echo apart }
@@ -126,11 +126,11 @@ jobs:
     const { code, stdout, stderr } = await quartermaster(folder, ['run', 'build.yaml', '-k']);
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     const log = path.join(folder, '.quartermaster/build.yaml/logs/bad.log');
-    expect(stdout).toContain(['  │ said', '  │ on stderr', '  │ red\\x07', `  └ ${log}`].join('\n'));
+    expect(stdout).toContain(['  │ said', '  │ on stderr', '  │ red \\x07', `  └ ${log}`].join('\n'));
     expect(stdout).toMatch(/^✗ bad {2}\d+ ms {2}exit code 3$/m);
     expect(stdout).toMatch(/^2 of 5 jobs succeeded, 1 failed, 2 skipped in /m);
     expect(stdout).not.toContain('\u001B');
-    expect(readFileSync(log, 'utf8')).toBe('said\non stderr\n\u001B[31mred\u001B[0m\u0007');
+    expect(readFileSync(log, 'utf8')).toBe('said\non stderr\n\u001B[31mred\u001B[0m \u0007');
   });
 
   test('retries: the log has every attempt, and the last one counts', async () => {

@@ -29,7 +29,8 @@ async function appeared(file: string): Promise<void> {
 
 async function started() {
   const folder = folderWith(files);
-  const run = startQuartermaster(folder, ['run', 'build.yaml']);
+  // A run that is killed cannot remove its socket: that goes with the folder.
+  const run = startQuartermaster(folder, ['run', 'build.yaml'], { XDG_RUNTIME_DIR: folder });
   await appeared(path.join(folder, 'pid'));
   return { folder, run, pid: Number(readFileSync(path.join(folder, 'pid'), 'utf8')) };
 }

@@ -1,8 +1,8 @@
 /**
  * A shell command as a handler: it runs in a process group of its own, so that it can be ended with all that it started.
  *
- *     worker ──spawns──▶ sh (guard) ──exec──▶ the job's shell ──▶ its commands
- *        └─pipe on descriptor 3──▶ a subshell that waits for the pipe's end, then kills the group
+ *     worker ──spawns──▶ sh (guard process) ──exec──▶ the job's shell ──▶ its commands
+ *        └─pipe on descriptor 3──▶ its subshell waits for the pipe's end, then kills the group
  *
  * The pipe ends with the worker, however that ends: so nothing of the job outlives it. Windows has no process groups;
  * there the command alone is ended.
