@@ -30,6 +30,11 @@ function complain(error: unknown): number {
     process.stderr.write(`quartermaster: ${oneLine(error)}\n`);
     return EXIT.failed;
   }
+  if ((error as NodeJS.ErrnoException).syscall !== undefined) {
+    // The system has refused something: a full disk, a file that may not be written.
+    process.stderr.write(`quartermaster: ${oneLine(error)}: see to that, and try again\n`);
+    return EXIT.failed;
+  }
   process.stderr.write(
     `quartermaster: a bug, which please report: ${error instanceof Error ? error.stack : String(error)}\n`,
   );

@@ -29,7 +29,8 @@ const TAIL = 20;
 
 export function displayFor({ json, verbose, stream }: DisplayOptions): Display {
   if (json) return new JsonDisplay(stream);
-  const onTerminal = stream.isTTY === true && !isSet('CI');
+  // A terminal that does not say how high it is cannot be drawn on.
+  const onTerminal = stream.isTTY === true && stream.rows !== 0 && !isSet('CI');
   const paint = stream.isTTY === true && !isSet('NO_COLOR') ? coloured : plain;
   return new LinesDisplay(stream, paint, verbose, onTerminal);
 }
