@@ -71,6 +71,7 @@ describe('the lines', () => {
     const counts = { total: 9, running: 1, succeeded: 3, failed: 1, skipped: 2, cancelled: 1 };
     expect(progressLine(counts, 90_000)).toBe('7/9 done, 1 failed, 1 running, about 1 min 30 s left');
     expect(progressLine(counts)).toBe('7/9 done, 1 failed, 1 running');
+    expect(summaryLine({ ...counts, total: 0 }, 1, 5)).toBe('1 job up to date: nothing to do');
     expect(summaryLine(counts, 4, 3_600_000)).toBe(
       '3 of 9 jobs succeeded, 1 failed, 2 skipped, 3 not run, 4 up to date in 1 h 00 min',
     );

@@ -107,7 +107,7 @@ async function run(file: string, options: RunOptions): Promise<number> {
     const settings = {
       jobs,
       upToDate: [...fresh],
-      workers: workersFor(plan, options.workers),
+      workers: workersFor(plan, options.workers, jobs),
       keepGoing: options.keepGoing === true,
     };
     return await runPlan(plan, settings, store, display);
@@ -127,9 +127,9 @@ function refuseMissingOutputs(jobs: readonly PlannedJob[], store: RunStore): voi
   if (lines.length > 0) throw new CommandError(lines);
 }
 
-function workersFor({ workers }: Plan, count: number | undefined) {
-  return workers.map((group, at) => ({
-    ...group,
-    count: (at === 0 ? count : undefined) ?? group.count ?? availableParallelism(),
-  }));
+/** Where nobody says how many: one a core, but no more than there are commands to run. Handlers may put more tasks. */
+function workersFor({ workers }: Plan, count: number | undefined, jobs: readonly PlannedJob[]) {
+  const cores = availableParallelism();
+  const most = jobs.every(({ work }) => work.kind === 'run') ? Math.min(cores, Math.max(1, jobs.length)) : cores;
+  return workers.map((group, at) => ({ ...group, count: (at === 0 ? count : undefined) ?? group.count ?? most }));
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createLogUpdate } from 'log-update';
 import { lastLines, printable } from './job-log.ts';
 import type { RunModel, RunStart, ShownJob } from './run-model.ts';
-import { coloured, endedLines, liveLines, type Paint, plain, summaryLine } from './screen.ts';
+import { coloured, counted, endedLines, liveLines, type Paint, plain, summaryLine } from './screen.ts';
 
 export interface Display {
   begin(model: RunModel): void;
@@ -60,7 +60,7 @@ class LinesDisplay implements Display {
     this.#model = model;
     const { jobs, upToDate, workers, file } = model.start;
     const fresh = upToDate.length === 0 ? '' : `, ${upToDate.length} up to date`;
-    this.#write([this.#paint('dim', `${file}: ${jobs.length} jobs, ${workers} workers${fresh}`)]);
+    this.#write([this.#paint('dim', `${file}: ${counted(jobs.length, 'job')}, ${counted(workers, 'worker')}${fresh}`)]);
     if (this.#draw !== undefined) this.#timer = setInterval(() => this.#redraw(), FRAME);
     this.#redraw();
   }

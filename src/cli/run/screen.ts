@@ -66,13 +66,19 @@ export function progressLine({ total, running, succeeded, failed, skipped, cance
 
 /** The last line. */
 export function summaryLine({ total, succeeded, failed, skipped }: Counts, upToDate: number, ms: number): string {
-  const parts = [`${succeeded} of ${total} jobs succeeded`];
+  if (total === 0) return `${counted(upToDate, 'job')} up to date: nothing to do`;
+  const parts = [`${succeeded} of ${counted(total, 'job')} succeeded`];
   if (failed > 0) parts.push(`${failed} failed`);
   if (skipped > 0) parts.push(`${skipped} skipped`);
   const notRun = total - succeeded - failed - skipped;
   if (notRun > 0) parts.push(`${notRun} not run`);
   if (upToDate > 0) parts.push(`${upToDate} up to date`);
   return `${parts.join(', ')} in ${duration(ms)}`;
+}
+
+/** '1 job', '2 jobs' */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }
 
 /** '850 ms', '12.3 s', '4 min 05 s'. `whole`: no parts of a second, which would flicker. */
