@@ -52,6 +52,8 @@ export function addManager(program: Command): void {
 
 async function runManager(options: ManagerCommandOptions): Promise<void> {
   const { address, resource = {}, keyConcurrency, module: modules = [] } = options;
+  // From before anybody can know of it.
+  const told = toldToEnd();
   const manager = new Manager({ resources: resource, queue: { keyConcurrency } });
   try {
     for (const file of modules) await register(manager, file);
@@ -61,7 +63,7 @@ async function runManager(options: ManagerCommandOptions): Promise<void> {
         ? json({ address: listening, connectionFile, pid: process.pid })
         : `connection file: ${connectionFile}\n  export QUARTERMASTER_CONNECTION=${quoted(connectionFile)}\n`,
     );
-    await toldToEnd();
+    await told;
   } finally {
     await manager.close();
   }
