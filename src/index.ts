@@ -78,7 +78,7 @@ export type { GuardOptions, HoldOptions } from './proxy/object-proxy.ts';
 export type { PutManyOptions } from './proxy/put-options.ts';
 export type { QueueOptions, QueueProxy, QueuePutOptions } from './proxy/queue-proxy.ts';
 export { asCompleted, wait, type Waited, type WaitForOptions } from './proxy/as-completed.ts';
-export type { MapOptions } from './proxy/map.ts';
+export type { MapOptions } from './proxy/map/map.ts';
 export type { Stream, StreamOptions } from './proxy/stream.ts';
 export type { TaskDictProxy } from './proxy/task-dict-proxy.ts';
 export type { TaskQueueProxy } from './proxy/task-queue-proxy.ts';

@@ -180,6 +180,8 @@ export interface TaskError {
 export interface TaskRecord {
   readonly id: string;
   readonly name: string;
+  /** Of a range, several inputs of a `map` that one record stands for: how many. */
+  readonly inputs?: number;
   readonly state: TaskState;
   readonly priority: number;
   /** Executions that started. */

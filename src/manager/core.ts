@@ -93,7 +93,11 @@ export class ManagerCore {
   /** Amounts of the host, that all queues hold from. */
   readonly hostAmounts: Amounts;
 
-  nextLease = (): number => ++this.#leases;
+  nextLease = (count = 1): number => {
+    const first = this.#leases + 1;
+    this.#leases += count;
+    return first;
+  };
 
   /** (epoch, sequence) as one number that grows across restarts. */
   tokenOf(sequence: number): bigint {

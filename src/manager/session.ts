@@ -134,6 +134,8 @@ export class Session {
       case ToManager.RECLAIM:
       case ToManager.LOOP:
       case ToManager.ENDED:
+      case ToManager.ITEMS:
+      case ToManager.APART:
         return readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();

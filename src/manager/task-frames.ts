@@ -77,7 +77,8 @@ export function readTaskNote(session: Session, kind: number, reader: Reader): vo
   const handle = reader.u32();
   const object = session.handles.get(handle)?.object;
   if (kind === ToManager.LOOP) {
-    if (object instanceof Tasks) object.takers.loops(session, handle, reader.u8() === 1);
+    const how = reader.u8();
+    if (object instanceof Tasks) object.takers.loops(session, handle, (how & 1) !== 0, (how & 2) !== 0);
     return;
   }
   const taker = session.takers.get(handle);
@@ -87,7 +88,15 @@ export function readTaskNote(session: Session, kind: number, reader: Reader): vo
   else if (kind === ToManager.PROGRESS) readProgress(session, object, taker, reader);
   else if (kind === ToManager.LEND) object.takers.lend(taker, reader.u48());
   else if (kind === ToManager.RECLAIM) object.takers.reclaim(taker, reader.u48());
+  else if (kind === ToManager.ITEMS) readItems(object, taker, reader);
+  else if (kind === ToManager.APART) object.maps.apart(taker, reader.u48());
   else object.takers.resize(taker, reader.u16());
+}
+
+/** What ended together is followed by new tasks together. */
+function readItems(tasks: Tasks, taker: Taker, reader: Reader): void {
+  tasks.maps.readItems(taker, reader, tasks.arrival(taker.session));
+  tasks.completed(taker);
 }
 
 /** Progress that names an object which could not be opened has nobody to be told; only its like is lost. */

@@ -67,9 +67,13 @@ export const ToManager = {
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 20,
-  /** u32 handle, entries: u32 call, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input */
+  /**
+   * u32 handle, entries: u32 call, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input. With
+   * PutFlags.items, of a `map`: u32 count, u32 how many with one lease (0: as many as is best), rest: so many inputs,
+   * which name no objects or jobs. The call is answered by ITEMS until each has its outcome.
+   */
   PUT: 21,
-  /** u32 call, u32 handle, u8 1 = do not wait, u16 window */
+  /** u32 call, u32 handle, u8 1 = do not wait, 2 = no range, u16 window */
   TAKE: 22,
   /** u32 handle, u16 window: how many leased tasks this taker wants to hold */
   WINDOW: 23,
@@ -96,10 +100,17 @@ export const ToManager = {
   LEND: 32,
   /** u32 handle, u48 lease: it goes on, with slot and amounts */
   RECLAIM: 33,
-  /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 0 = no more */
+  /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 3 = and takes ranges, 0 = no more */
   LOOP: 34,
   /** u32 handle, u48 lease: whoever had the lease that was LOST has ended what he did with it, or never began */
   ENDED: 36,
+  /**
+   * u32 handle, u48 lease, u32 count, u32 how long they ran in tenths of a ms, u32 how long one of them mostly takes in
+   * ns, rest: outputs of so many inputs of a `map`, from that lease on, which name no objects or jobs
+   */
+  ITEMS: 37,
+  /** u32 handle, u48 lease: the next input of a range is a task like any other from here on, under that lease */
+  APART: 38,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 50,
@@ -141,7 +152,7 @@ export const ToClient = {
   OUTCOME: 152,
   /**
    * u32 handle, entries: u48 lease, u48 number, u8 TaskFlags, u16 name, u16 attempt, [item id], [item outputs: [id,
-   * output, …]], rest: input
+   * output, …]], rest: input. With TaskFlags.items: u32 count, rest: so many inputs; leases and numbers count up.
    */
   TASK: 153,
   /** u32 call, u16 how many tasks were sent for it */
@@ -154,6 +165,11 @@ export const ToClient = {
   PROGRESS: 157,
   /** u32 handle, u48 lease, item error: its signal aborts, because it has run for too long; the lease is still there */
   STOP: 159,
+  /**
+   * u32 call of the put, u32 place of the first, u32 count, u8 Outcome, rest: the outputs of so many inputs | one error
+   * for all of them
+   */
+  ITEMS: 158,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 170,
@@ -186,6 +202,8 @@ export const PutFlags = {
   options: 4,
   /** The input names proxies or jobs. */
   refs: 8,
+  /** Several inputs, of a `map`. */
+  items: 16,
 } as const;
 
 export const PayloadFlags = { refs: 1 } as const;
@@ -206,6 +224,10 @@ export const TaskFlags = {
   once: 4,
   /** It has a run timeout, which begins when the manager hears of its start: reported always, and before it starts. */
   timed: 8,
+  /** A range: inputs of a `map`, to be run one after the other. */
+  items: 16,
+  /** It may have ended a worker: the manager must have heard of its start before it starts. */
+  careful: 32,
 } as const;
 
 export const Outcome = { succeeded: 0, failed: 1 } as const;

@@ -92,6 +92,8 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.RECLAIM:
     case ToManager.LOOP:
     case ToManager.ENDED:
+    case ToManager.ITEMS:
+    case ToManager.APART:
       return tasks;
     default:
       return strict;
@@ -115,6 +117,7 @@ export function orderToClient(kind: number, reader: Reader): Order {
     case ToClient.TAKEN:
     case ToClient.LOST:
     case ToClient.STOP:
+    case ToClient.ITEMS:
       return tasks;
     default:
       return strict;

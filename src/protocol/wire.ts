@@ -736,6 +736,22 @@ export class Reader {
     }
   }
 
+  /** Passes an item without looking inside. One that names objects or tasks is refused. */
+  skip(): void {
+    const tag = this.#buffer[this.#at] as number;
+    if (this.#at >= this.#end) throw this.#short(1);
+    if (tag <= TRUE) this.#need(1);
+    else if (tag === INT32) this.#need(5);
+    else if (tag === FLOAT64) this.#need(9);
+    else if (tag === ASCII) this.#need(2 + (this.#buffer[this.#at + 1] as number));
+    else if (tag === PACKED || tag === UTF8) {
+      this.#need(5);
+      this.#need(this.data.getUint32(this.#at - 4, true));
+    } else if (named(this.item())) {
+      throw new ProtocolError('a message names objects or tasks where it must not');
+    }
+  }
+
   #bigint(): bigint {
     const negative = this.u8() === 1;
     const size = this.u32();

@@ -318,6 +318,11 @@ export class Connection extends EventEmitter {
         if (this.#calls.get(id)?.taken(reader.u16())) this.forget(id);
         return;
       }
+      case ToClient.ITEMS: {
+        const id = reader.u32();
+        if (this.#calls.get(id)?.items(reader)) this.forget(id);
+        return;
+      }
       case ToClient.FAILED:
         return this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
       case ToClient.CANCELLED: {

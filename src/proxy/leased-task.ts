@@ -76,6 +76,25 @@ export class Leased implements LeasedTask {
     this.flags = flags;
   }
 
+  get leased(): this {
+    return this;
+  }
+
+  /** As a task of which the manager knows: what others than ranges are anyway. */
+  apart(): this {
+    return this;
+  }
+
+  /** It is one of a range, whose durations tell more. */
+  get ofRange(): boolean {
+    return false;
+  }
+
+  /** Its outcome is on its way by other means. */
+  endWith(): void {
+    this.#over();
+  }
+
   get id(): string {
     return this.#id ?? `t${this.number}`;
   }

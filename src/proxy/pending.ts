@@ -52,6 +52,10 @@ export abstract class Pending {
     throw unexpected('the end of a take');
   }
   report(_item: Item): void {}
+  /** Outcomes of inputs that were put by it. */
+  items(_reader: Reader): boolean {
+    throw unexpected('outcomes of inputs');
+  }
   /** What answers it is a feed. */
   feed(): void {
     throw unexpected('a feed');
@@ -96,6 +100,29 @@ export class Departed extends Pending {
     return true;
   }
   override failed(): void {}
+}
+
+/** Nobody waits for what is said to it; `over` is called before any later frame is read. */
+export class Ignored extends Pending {
+  readonly #over: () => void;
+
+  constructor(over: () => void) {
+    super();
+    this.#over = over;
+  }
+
+  override get waits(): boolean {
+    return false;
+  }
+
+  override done(): boolean {
+    this.#over();
+    return true;
+  }
+
+  override failed(): void {
+    this.#over();
+  }
 }
 
 /** FEED and ITEM: what a feed begins with, and what it gives. */

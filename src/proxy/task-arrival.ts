@@ -1,9 +1,20 @@
 /** How tasks come: what TASK frames hold, and the calls that ask for one. */
 import { TaskFlags } from '../protocol/messages.ts';
 import { getU48, type Item, type Reader } from '../protocol/wire.ts';
+import { LeasedRange } from './leased-range.ts';
 import { Leased, type Outputs } from './leased-task.ts';
 import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
+
+/** What a worker loop is given. */
+export type Taken = Leased | LeasedRange;
+
+/** A call that asks for a task, as whoever made it knows it. */
+export interface Asking {
+  readonly resolve: (task: Taken) => void;
+  /** A worker loop, which runs ranges. */
+  readonly ranges: boolean;
+}
 
 /** A call that asks for a task. */
 export class PendingTake extends Pending {
@@ -27,7 +38,7 @@ export class PendingTake extends Pending {
 }
 
 /** The next entry of a TASK frame. */
-export function readTask(taker: TaskTaker, reader: Reader): Leased {
+export function readTask(taker: TaskTaker, reader: Reader): Taken {
   const end = reader.entry();
   const at = reader.claim(17);
   const { data } = reader;
@@ -38,6 +49,12 @@ export function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = data.getUint16(at + 15, true);
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  if (flags & TaskFlags.items) {
+    const range = { lease, number, name, attempt, flags, count: reader.u32() };
+    const { buffer, position } = reader;
+    reader.skipTo(end);
+    return new LeasedRange(taker.ranges, range, buffer, position, end);
+  }
   const from = reader.position;
   reader.skipTo(end);
   return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, flags);

@@ -19,11 +19,11 @@ import { broadcast } from './broadcast.ts';
 import type { Client } from './client.ts';
 import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
-import { type MapOptions, mapStream } from './map.ts';
+import { type MapOptions, MapStream } from './map/map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 import { putItems, type PutManyOptions } from './put-options.ts';
 import type { RunningAttempt } from './running-attempt.ts';
-import { Stream } from './stream.ts';
+import { type Stream, Workings } from './stream.ts';
 import { offerItem } from './take-options.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handlers } from './task-context.ts';
@@ -109,7 +109,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): Stream<TaskHandle<OutputOf<H, N>>> {
     const { inFlight, signal, timeout, ...put } = options;
     const wait = { signal, timeout };
-    return new Stream(inputs, { inFlight }, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
+    return new Workings(inputs, { inFlight }, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
       TaskHandle<OutputOf<H, N>>
     >;
   }
@@ -129,14 +129,10 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     options?: MapOptions & { onError?: 'throw' },
   ): Stream<OutputOf<H, N>>;
   map(name: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Stream<unknown> {
-    const { ordered, inFlight, onError, signal, ...put } = options;
-    putItems(put, this.#calls.queue);
-    return mapStream(inputs, (input, wait) => this.#put(name, input, { ...put, ...wait }, 0), {
-      ordered,
-      inFlight,
-      onError,
-      signal,
-    });
+    const { ordered: _ordered, inFlight: _inFlight, chunkSize: _chunk, onError: _onError, signal: _signal, ...put } = options;
+    const items = putItems(put, this.#calls.queue);
+    const one = (input: unknown, wait: WaitOptions): Promise<Handle> => this.#put(name, input, { ...put, ...wait }, 0);
+    return new MapStream({ calls: this.#calls, lasting: this.#lasting, name, items, put: one }, inputs, options);
   }
 
   /** Puts a task and resolves with its output. Aborting, or the timeout, also cancels the task. */

@@ -234,14 +234,32 @@ export class Admission {
     return task;
   }
 
+  /** It was taken for so many inputs more, or fewer, than were charged for. */
+  chargeMore(task: Task, inputs: number): void {
+    this.#groups.refund(this.#cellOf(task).group, -inputs);
+  }
+
   // --- leases ---
+
+  /** It was cut out of a leased task, is leased itself by the same taker, and holds all that the other one holds. */
+  beginLike(task: Task, { rules: from, holder }: Task): void {
+    const rules = task.rules as Rules;
+    const { cell, key } = rules;
+    this.#quota.running++;
+    holder?.offer?.begins(cell.demand);
+    if (from?.own !== undefined) {
+      rules.own = from.own;
+      cell.demand.take(from.own);
+    };
+    if (key !== undefined) key.running++;
+  }
 
   /** A lease by that offer has ended: what it held is free. True where somebody may go on because of that. */
   ended(task: Task, offer: Offer | undefined, started: boolean, now: number): boolean {
     const { rules } = task;
     if (!started) {
       this.#quota.refund();
-      this.#groups.refund(this.#cellOf(task).group);
+      this.#groups.refund(this.#cellOf(task).group, rules?.part?.size);
     }
     if (rules === undefined) {
       this.#quota.running--;

@@ -9,6 +9,7 @@ import { backoffAfter } from './backoff.ts';
 import type { Demand } from './demands.ts';
 import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf } from './history.ts';
 import { type Kept, Records } from './records.ts';
+import { weightOf } from './ranges.ts';
 import type { TaskRules } from './rules.ts';
 import { type Failure, type Holder, NEVER, State, stateNames, type Task } from './task.ts';
 import { Timer, Timers } from './timers.ts';
@@ -70,7 +71,7 @@ export class Lifecycle {
       (demand) => decide.unrunnable?.(demand),
     );
     this.records = new Records(keep, (task) => {
-      this.counts[task.state] = (this.counts[task.state] as number) - 1;
+      this.counts[task.state] = (this.counts[task.state] as number) - weightOf(task);
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
         decide.forgotten(task);
       }
@@ -83,8 +84,9 @@ export class Lifecycle {
   }
 
   move(task: Task, state: State): void {
-    this.counts[task.state] = (this.counts[task.state] as number) - 1;
-    this.counts[state] = (this.counts[state] as number) + 1;
+    const weight = weightOf(task);
+    this.counts[task.state] = (this.counts[task.state] as number) - weight;
+    this.counts[state] = (this.counts[state] as number) + weight;
     task.state = state;
   }
 
@@ -245,6 +247,7 @@ export class Lifecycle {
     this.move(task, state);
     task.endedAt = now;
     if (task.rules !== undefined) this.#exit(task, now);
+    task.rules?.part?.inputs.tasks.delete(task);
     if (task.after !== undefined) for (const before of task.after) this.records.unpin(before);
     this.#decide.settled(task);
     this.records.ended(task, now);

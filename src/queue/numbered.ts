@@ -9,6 +9,8 @@ const CUT_AT = 1024;
 /** A span of more than SPARSE slots per live entry (beyond a fixed number) moves its oldest entry out. */
 const SPARSE = 8;
 const FREE_SPAN = 1 << 16;
+/** So many numbers in a row may stand for nothing by themselves: inputs of a `map` are one task. */
+export const LONGEST_GAP = 1 << 13;
 
 export class Numbered<T> {
   #slots: (T | undefined)[] = [];
@@ -38,6 +40,11 @@ export class Numbered<T> {
     if (at === length) {
       this.#slots.push(value);
       this.#inSlots++;
+    } else if (at > length && at - length <= LONGEST_GAP) {
+      for (let i = length; i < at; i++) this.#slots.push(undefined);
+      this.#slots.push(value);
+      this.#inSlots++;
+      if (at - this.#head > FREE_SPAN + SPARSE * this.#inSlots) this.#evict();
     } else if (at < 0 || at > length) {
       // Counting has begun anew, or jumped: rare.
       this.#old.set(key, value);

@@ -4,7 +4,7 @@
  * counted apart: however much succeeds after them, they stay.
  */
 import { Deque } from './deque.ts';
-import { Numbered } from './numbered.ts';
+import { LONGEST_GAP, Numbered } from './numbered.ts';
 import { automaticNumber, State, type Task } from './task.ts';
 
 /** How many records of finished tasks are kept, and for how long (ms). */
@@ -83,7 +83,16 @@ export class Records {
 
   get(id: string): Task | undefined {
     const number = automaticNumber(id);
-    return number === undefined ? this.#byId.get(id) : this.#byNumber.get(number);
+    return number === undefined ? this.#byId.get(id) : (this.#byNumber.get(number) ?? this.#rangeWith(number));
+  }
+
+  /** The task that stands for that number among others: inputs of a `map` that follow each other. */
+  #rangeWith(number: number): Task | undefined {
+    for (let first = number - 1; first > 0 && first >= number - LONGEST_GAP; first--) {
+      const task = this.#byNumber.get(first);
+      if (task !== undefined) return number < first + (task.rules?.part?.count ?? 1) ? task : undefined;
+    }
+    return undefined;
   }
 
   byNumber(number: number): Task | undefined {

@@ -20,6 +20,8 @@ export interface Holder {
   readonly leases: Map<number, Task>;
   /** What it offers; never another one while it holds leases. Without one: nothing, under no name. */
   readonly offer?: Offer | undefined;
+  /** Of a task that stands for inputs of a `map`: how many of them it takes with one lease. Without it: one. */
+  readonly wants?: ((task: Task) => number) | undefined;
   /** Told of the end of each lease, where anything else ends with one. */
   readonly bound?: { ended(lease: number): void } | undefined;
 }
@@ -91,7 +93,7 @@ export class Task {
   priority: number;
   /** Opaque to the queue. */
   input: unknown;
-  readonly bytesIn: number;
+  bytesIn: number;
   state: State = State.blocked;
   /** Executions that started. */
   attempt = 0;

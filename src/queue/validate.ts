@@ -1,5 +1,6 @@
 /** The invariants of the queue's counts, links and indexes; for tests. */
 import type { Admission } from './admission.ts';
+import { weightOf } from './ranges.ts';
 import type { Records } from './records.ts';
 import { State, stateNames, type Task } from './task.ts';
 import type { Timers } from './timers.ts';
@@ -10,7 +11,7 @@ export function validate(records: Records, counted: readonly number[], admission
   const tasks = [...records.values()];
   let bytes = 0;
   for (const task of tasks) {
-    counts[task.state] = (counts[task.state] as number) + 1;
+    counts[task.state] = (counts[task.state] as number) + weightOf(task);
     checkTask(task);
     if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
   }

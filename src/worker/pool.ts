@@ -8,7 +8,7 @@ import { EventEmitter } from 'node:events';
 import { type BrokenPoolError, PoolTerminatedError, QueueShutdownError } from '../errors.ts';
 import { methods } from '../protocol/messages.ts';
 import { type Client, connectionOf } from '../proxy/client.ts';
-import type { MapOptions } from '../proxy/map.ts';
+import type { MapOptions } from '../proxy/map/map.ts';
 import type { Stream } from '../proxy/stream.ts';
 import type { TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { WorkerGroup, WorkerGroupEvents, WorkerProcess } from './worker-group.ts';

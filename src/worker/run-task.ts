@@ -48,9 +48,8 @@ export class Runner {
 
 /** Starts the task. Undefined where its handler has ended already; otherwise resolves when it has. Never rejects. */
 export function runTask(task: Leased, runner: Runner): Promise<void> | undefined {
-  const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
   try {
-    if (handler === undefined) throw unknownTask(task.name, runner.handlers);
+    const handler = handlerOf(task.name, runner);
     enterHandler(task);
     const result: unknown = handler(task.input, new Context(task, runner));
     leaveHandler();
@@ -64,6 +63,18 @@ export function runTask(task: Leased, runner: Runner): Promise<void> | undefined
   return undefined;
 }
 
+/** @throws where there is none */
+export function handlerOf(name: string, { handlers }: Runner): Handlers[string] {
+  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
+  if (handler === undefined) throw unknownTask(name, handlers);
+  return handler;
+}
+
+/** A task in the place of an output: what that outputs. */
+export function isHandle(result: unknown): result is Handle {
+  return result instanceof Handle;
+}
+
 async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<void> {
   try {
     const output = await result;
@@ -74,7 +85,7 @@ async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner
   }
 }
 
-function complete(task: Leased, output: unknown, runner: Runner): void {
+export function complete(task: Leased, output: unknown, runner: Runner): void {
   try {
     task.finish(output, runner.refused);
   } catch (error) {
@@ -82,7 +93,7 @@ function complete(task: Leased, output: unknown, runner: Runner): void {
   }
 }
 
-function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
+export function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
   const refused = (why: unknown): void => {
     if (!isLost(why)) runner.onRefused(task, why);
   };
@@ -125,15 +136,21 @@ function unknownTask(name: string, handlers: Handlers): Error {
   );
 }
 
+/** A task, or what makes one when it is asked for. */
+interface Source {
+  readonly leased: Leased;
+  apart(): Leased;
+}
+
 /** What the handler is given; made for each task, so cheap: everything else is asked of the task. */
-class Context implements TaskContext {
-  readonly #task: Leased;
+export class Context implements TaskContext {
+  readonly #source: Source;
   readonly #runner: Runner;
   #client: Client | undefined;
   #attempt: RunningAttempt | undefined;
 
-  constructor(task: Leased, runner: Runner) {
-    this.#task = task;
+  constructor(source: Source, runner: Runner) {
+    this.#source = source;
     this.#runner = runner;
   }
 
@@ -146,7 +163,7 @@ class Context implements TaskContext {
   }
 
   get #running(): RunningAttempt {
-    return (this.#attempt ??= new RunningAttempt(this.#task, this.#runner.slots));
+    return (this.#attempt ??= new RunningAttempt(this.#source.apart(), this.#runner.slots));
   }
 
   put<Out = unknown>(name: string, input?: unknown, options: PutOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
@@ -154,23 +171,23 @@ class Context implements TaskContext {
   }
 
   get id(): string {
-    return this.#task.id;
+    return this.#source.leased.id;
   }
 
   get name(): string {
-    return this.#task.name;
+    return this.#source.leased.name;
   }
 
   get attempt(): number {
-    return this.#task.attempt;
+    return this.#source.leased.attempt;
   }
 
   get token(): bigint {
-    return this.#task.token;
+    return this.#source.leased.token;
   }
 
   get signal(): AbortSignal {
-    return this.#task.signal;
+    return this.#source.leased.signal;
   }
 
   get pid(): number {
@@ -178,6 +195,6 @@ class Context implements TaskContext {
   }
 
   progress(value: unknown): void {
-    this.#task.progress(value);
+    this.#source.apart().progress(value);
   }
 }

@@ -3,13 +3,15 @@
  */
 import { ConnectionLostError, QueueShutdownError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
-import type { Leased } from '../proxy/leased-task.ts';
+import { LeasedRange } from '../proxy/leased-range.ts';
 import type { Handlers } from '../proxy/task-context.ts';
 import { home, takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import type { Taken } from '../proxy/task-arrival.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { Flows } from './flows.ts';
 import { checkHandlers } from './handlers.ts';
+import { runRange } from './run-range.ts';
 import { Runner, runTask } from './run-task.ts';
 
 /** How a worker loop runs. */
@@ -71,14 +73,14 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
   while (!flows.retires()) {
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
     const ready = source.start(now);
-    let task: LeasedTask | undefined = ready;
+    let task: Taken | undefined = ready;
     now = undefined;
     if (ready === undefined) {
       try {
-        task = await source.getNowait(source.handle);
+        task = await source.loopNowait();
         if (task === undefined) {
           if (flows.retires()) return;
-          task = await flows.wait((wait) => source.get(source.handle, wait));
+          task = await flows.wait((wait) => source.loopGet(wait));
           if (task === undefined) continue;
         }
       } catch (error) {
@@ -93,15 +95,22 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
       }
       if (flows.retires()) {
         // It came while the loop was told to end, or the slot was wanted back.
-        task.release().catch(() => {});
+        if (task instanceof LeasedRange) task.abandon();
+        else task.release().catch(() => {});
         return;
       }
     }
-    const running = runTask(task as Leased, runner);
+    if (task === undefined) continue;
+    if (task instanceof LeasedRange) {
+      const going = runRange(task, runner, flows);
+      if (going !== undefined) await going;
+      continue;
+    }
+    const running = runTask(task, runner);
     if (running === undefined) {
-      now = source.endOf(task as Leased);
+      now = source.endOf(task);
     } else {
-      if (ready !== undefined) source.keep(ready);
+      if (ready !== undefined) source.keep(task);
       await running;
     }
   }

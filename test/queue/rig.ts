@@ -102,9 +102,9 @@ export class QueueRig {
   }
 }
 
-export function counter(): () => number {
+export function counter(): (count?: number) => number {
   let last = 0;
-  return () => ++last;
+  return (count = 1) => (last += count) - count + 1;
 }
 
 export function aHolder(): Holder {

@@ -18,6 +18,7 @@ import { Alarm } from './alarm.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
+import { Maps } from './maps.ts';
 import { Outcomes } from './outcomes.ts';
 import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
@@ -37,6 +38,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   protected readonly queue: TaskQueue;
   protected readonly outcomes: Outcomes;
   protected readonly broadcasts: Broadcasts;
+  readonly maps: Maps;
   readonly #putters: Putters;
   readonly #children: Children;
   protected readonly runs: Runs;
@@ -56,14 +58,20 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const { nextLease, hostAmounts: host } = made.manager;
     this.queue = new TaskQueue(limitsOf(this.#options), nextLease, this, { random: Math.random, host });
     this.outcomes = new Outcomes(this.queue.records);
-    this.#putters = new Putters(this.queue, (put) => this.#accept(put));
+    this.#putters = new Putters(
+      this.queue,
+      (put) => this.#accept(put),
+      (bundle) => this.maps.admit(bundle),
+    );
     this.#children = new Children(this.queue);
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
     this.broadcasts = new Broadcasts(this.outcomes, (task, failure) => this.queue.cancel(task, failure, this.now()));
     const left = (taker: Taker, how?: ProcessEnd): void => this.broadcasts.left(taker, how);
-    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left);
+    this.maps = new Maps(this, this.queue, this.#putters);
+    const wanted = (task: Task, takers: number): number => this.maps.wanted(task, takers);
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, wanted);
     this.runs = new Runs(made.manager, this.queue);
   }
 
@@ -84,6 +92,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const name = session.taskNames[reader.u16()];
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
     const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
+    if (flags & PutFlags.items) return this.maps.readPut(new Call(session, call, held), name, options, reader, end);
     const bytesIn = end - reader.position;
     const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
     if (held || (this.holder === undefined && this.gate.free)) {
@@ -119,17 +128,22 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
       }
     };
     const inputs = jobs.map(({ input }) => input);
-    if (held || (this.holder === undefined && this.gate.free)) submit();
-    else this.inTurn(new Call(session, call, false), submit, inputs);
+    this.enter(session, call, held, submit, inputs);
+  }
+
+  /** Now, or, where others are in the way, in its turn; `held`: the call came through the hold that is there. */
+  enter(session: Session, call: number, held: boolean, access: () => void, named?: unknown): void {
+    if (held || (this.holder === undefined && this.gate.free)) access();
+    else this.inTurn(new Call(session, call, false), access, named);
   }
 
   // --- frames of takers ---
 
   readTake(session: Session, call: number, taker: Taker, held: boolean, reader: Reader): void {
-    const nowait = reader.u8() === 1;
+    const how = reader.u8();
+    const [nowait, ranges] = [(how & 1) !== 0, (how & 2) === 0];
     taker.window = Math.max(1, reader.u16());
-    if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
-    this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
+    this.enter(session, call, held, () => this.takers.take(taker, call, nowait, held, ranges));
   }
 
   /** `call` is 0 where its sender wants no answer. */
@@ -147,7 +161,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
       { holder: taker, lease, number, ranFor },
       output,
       bytesOut,
-      this.#arrival(session),
+      this.arrival(session),
     );
     if (answer !== 'lost') {
       this.#leaseEnded(taker, lease, answer);
@@ -159,7 +173,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   /** All completions of a frame have been read. */
   completed(taker: Taker): void {
-    this.takers.feed(taker, this.#arrival(taker.session));
+    this.takers.feed(taker, this.arrival(taker.session));
     if (this.#putters.size > 0) this.#admit();
   }
 
@@ -175,7 +189,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
     const overran = this.takers.ladder.overran(taker, lease);
     const failure: Failure = overran ?? { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
-    const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
+    const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.arrival(session));
     if (taker.endings !== undefined) this.takers.ladder.ended(taker, lease);
     if (answer === 'lost') return refuseLease(session, call, lease);
     this.#leaseEnded(taker, lease, answer);
@@ -227,7 +241,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     this.#alarm.stop();
     this.queue.dispose();
     this.takers.dropped(reason);
-    this.#putters.fail(reason);
+    this.#putters.fail(reason, () => {});
+    this.maps.fail(reason);
     this.#children.clear();
     for (const wait of [...this.joining]) wait.fail(reason);
   }
@@ -245,6 +260,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     if (task.output instanceof Packed) this.keep(task.output);
     else if (task.failure !== undefined) this.keep(causeOf(task));
     if (task.run !== undefined) this.runs.changed(task);
+    const part = task.rules?.part;
+    if (part !== undefined) this.maps.settled(task, part);
     this.outcomes.settled(task);
     if (this.#children.size > 0) this.#children.ended(task);
     if (this.#putters.size > 0) this.ready();
@@ -294,11 +311,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** No more is put: those who wait to are refused. */
   protected shutPuts(): void {
     this.queue.shutdown();
-    this.#putters.fail(this.shutError());
+    this.#putters.fail(this.shutError(), (bundle, reason) => this.maps.refuse(bundle, reason));
     this.#allDone();
   }
 
-  protected shutError(): Error {
+  shutError(): Error {
     return new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`);
   }
 
@@ -313,7 +330,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
     const { retries, poisonAfter } = this.#options;
     const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
-    const task = this.queue.put(spec, this.#arrival(session), session, call);
+    const task = this.queue.put(spec, this.arrival(session), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }
 
@@ -353,7 +370,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     }
   }
 
-  protected specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
+  specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
     const { id, priority = 0, retries = this.#options.retries } = options;
     const after = options.after?.map((before) => this.find(before)) ?? [];
     if (input instanceof Packed) {
@@ -406,11 +423,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   /** When the frame that is being handled came: one reading of the clock for the whole chunk. */
-  #arrival(session: Session): number {
+  arrival(session: Session): number {
     return this.core.at(session.link.lastReceived);
   }
 
-  protected now(): number {
+  now(): number {
     return this.core.now();
   }
 

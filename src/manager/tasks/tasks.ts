@@ -1,11 +1,12 @@
 /** A task dict and queue, shared with everybody: what can be asked of it, and done to it, by calls. */
-import { DeadlockError } from '../../errors.ts';
+import { DeadlockError, UnknownTaskError } from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
+import { weightOf } from '../../queue/ranges.ts';
 import { State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { numberOf, textOf } from '../arguments.ts';
-import type { Answer, Call } from '../call.ts';
+import { type Answer, answerNow, type Call } from '../call.ts';
 import type { Made } from '../shared-object.ts';
 import { TaskBoard } from './board.ts';
 import { cancelled, outcomeItem, payloadFrom } from './payload.ts';
@@ -71,8 +72,8 @@ export class Tasks extends TaskBoard {
   /** Answers [outcome, output | error] once the task has one. */
   outcome(call: Call, [id]: readonly Item[]): Answer {
     const task = this.find(textOf(id, 'an id'));
-    if (task.finished) return outcomeItem(task);
-    return call.park(this.outcomes.watch(task, (ended) => call.answer(outcomeItem(ended))));
+    if (task.finished) return outcomeOf(task);
+    return call.park(this.outcomes.watch(task, (ended) => answerNow(call, () => outcomeOf(ended))));
   }
 
   /** Sends the task's progress from now on; answers when the task has ended. */
@@ -84,7 +85,7 @@ export class Tasks extends TaskBoard {
   setPriority(_call: Call, [id, priority]: readonly Item[]): Answer {
     const value = numberOf(priority, 'priority');
     if (Number.isNaN(value)) throw new RangeError('priority must be a number');
-    return this.queue.setPriority(this.find(textOf(id, 'an id')), value, this.now());
+    return this.queue.setPriority(this.#single(textOf(id, 'an id')), value, this.now());
   }
 
   // --- one task by its id, or all that a filter names: how many it was done to ---
@@ -175,19 +176,34 @@ export class Tasks extends TaskBoard {
   }
 
   #each(which: Item, act: (task: Task) => boolean): number {
-    if (typeof which === 'string') return act(this.find(which)) ? 1 : 0;
+    if (typeof which === 'string') return act(this.#single(which)) ? 1 : 0;
     const filter = filterFrom(which);
     const { limit = Infinity } = filter;
     let done = 0;
     for (const task of [...this.#matching(filter)]) {
       if (done >= limit) break;
-      if (act(task)) done++;
+      const inputs = weightOf(task);
+      if (act(task)) done += inputs;
     }
     return done;
+  }
+
+  /** The task of that id, to which something is to be done. */
+  #single(id: string): Task {
+    const task = this.find(id);
+    if (weightOf(task) === 1) return task;
+    throw new UnknownTaskError(`'${id}' is one of ${weightOf(task)} inputs of a map that are one task for now`);
   }
 
   #matching(filter: TaskFilter): Iterable<Task> {
     this.queue.records.prune(this.now());
     return matching(filter.unrunnable === true ? this.queue.unrunnable() : this.queue.records.values(), filter);
   }
+}
+
+function outcomeOf(task: Task): Item {
+  if (task.state === State.succeeded && task.rules?.part !== undefined && task.output === undefined) {
+    throw new UnknownTaskError(`what '${task.key}' has output has gone to whoever maps: nobody else can ask for it`);
+  }
+  return outcomeItem(task);
 }
