@@ -71,6 +71,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
   #exhausted = false;
   #stopped = false;
   #woken: (() => void)[] = [];
+  #wakes = 0;
 
   constructor(mapped: Mapped, source: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions) {
     super();
@@ -170,7 +171,9 @@ export class MapStream<T> extends Stream<T> implements Receiver {
 
   /** Until something has come, or nothing will. Meanwhile the process is kept alive, and a task lends its slot. */
   async #more(): Promise<void> {
+    const before = this.#wakes;
     this.#fill();
+    if (this.#wakes !== before) return;
     const { connection } = this;
     const back = this.#mapped.lasting.lend();
     connection.hold();
@@ -182,6 +185,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
   }
 
   #wake(): void {
+    this.#wakes++;
     const woken = this.#woken;
     if (woken.length === 0) return;
     this.#woken = [];
@@ -292,7 +296,9 @@ export class MapStream<T> extends Stream<T> implements Receiver {
   /** The source has thrown: that is told in the place of its next input, and ends the stream. */
   #broken(error: unknown): void {
     this.#exhausted = true;
-    if (!this.#stopped) this.came(this.#pulled++, new Failure(error, true));
+    if (this.#stopped) return;
+    this.came(this.#pulled++, new Failure(error, true));
+    this.#wake();
   }
 
   #add(input: unknown): void {
