@@ -1,4 +1,7 @@
-"""T1 with multiprocessing.Pool.apply_async: all tasks put at once, every result awaited."""
+"""
+T1 with multiprocessing.Pool.apply_async: all tasks put at once, every result awaited. With what=map T2: Pool.map, which
+chooses its own chunks.
+"""
 
 import json
 import os
@@ -12,6 +15,10 @@ WARM_UP = 2_000
 
 def noop(arg):
     return arg["i"] + 1
+
+
+def mapped(pool, n):
+    return pool.map(noop, [{"i": i} for i in range(n)])
 
 
 def every(pool, n):
@@ -44,12 +51,14 @@ def cpu_of(pids):
 def main():
     given = dict(argument.split("=", 1) for argument in sys.argv[1:])
     n, workers = int(given.get("n", 20_000)), int(given.get("workers", 2))
+    is_map = given.get("what") == "map"
+    run, warm_up = (mapped, n) if is_map else (every, WARM_UP)
     with Pool(workers) as pool:
         pids = [process.pid for process in pool._pool]
-        check(every(pool, WARM_UP), WARM_UP)
+        check(run(pool, warm_up), warm_up)
         main_before, workers_before = own_cpu(), cpu_of(pids)
         start = time.perf_counter()
-        results = every(pool, n)
+        results = run(pool, n)
         seconds = time.perf_counter() - start
         main_after, workers_after = own_cpu(), cpu_of(pids)
         check(results, n)

@@ -66,7 +66,7 @@ export class SharedWindow {
   }
 
   /** Main thread: a task or a range has come. False where there is no slot for it. */
-  add(lease: number, range: boolean): boolean {
+  add(lease: number, range = false): boolean {
     const tail = this.#tail;
     if (((tail - this.#head) | 0) === CAPACITY) return false;
     const slot = slotOf(tail);
