@@ -78,7 +78,8 @@ export class Maps {
     const { name, options, count } = bundle;
     while (bundle.admitted < count) {
       const from = bundle.admitted;
-      let many = Math.min(count - from, queue.room);
+      // What is given back may have left less than none.
+      let many = Math.max(0, Math.min(count - from, queue.room));
       while (many > 0 && !queue.hasRoom(bundle.bytes(from, from + many))) many >>= 1;
       if (many === 0) return false;
       const to = from + many;

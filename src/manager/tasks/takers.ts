@@ -116,9 +116,11 @@ export class Takers {
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0 || !this.#kinds.want) return;
     const now = this.#manager.now();
+    let gave = false;
     this.#kinds.askWaits(({ call, taker, leave }) => {
       if (this.#queue.ready === 0) return 'nothing left';
       if (!this.#give(taker, true, now)) return this.#refused(taker);
+      gave = true;
       leave();
       call.settled();
       taker.taken(call.id, 1);
@@ -128,11 +130,13 @@ export class Takers {
     this.#kinds.askHungry((taker) => {
       if (this.#queue.ready === 0) return 'nothing left';
       const given = taker.hungry && this.#give(taker, false, now);
+      gave ||= given;
       const answer = given ? 'given' : taker.hungry ? this.#refused(taker) : 'refused';
       if (!taker.hungry) taker.hungryPeers.delete(taker);
       return answer;
     });
-    this.#gave();
+    // Who waits to put hears of nothing: it would have this be asked again, for ever.
+    if (gave) this.#gave();
   }
 
   /** What is ready is not for this one: whoever is asked after it may get it. */
@@ -144,8 +148,12 @@ export class Takers {
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#kinds.waiting === 0 && taker.hungry) {
-      while (this.#give(taker, false, now) && this.#queue.ready > 0 && taker.hungry);
-      this.#gave();
+      let gave = false;
+      while (this.#give(taker, false, now)) {
+        gave = true;
+        if (this.#queue.ready === 0 || !taker.hungry) break;
+      }
+      if (gave) this.#gave();
     }
     if (taker.hungry) taker.hungryPeers.add(taker);
     else taker.hungryPeers.delete(taker);
