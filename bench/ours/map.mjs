@@ -15,7 +15,10 @@ const group = await startWorkers(manager, tasks, { count: workers });
 try {
   const queue = manager.tasks();
   const inputs = Array.from({ length: n }, (_, i) => ({ i }));
-  checkNoops(await Promise.all(inputs.slice(0, WARM_UP).map((input) => queue.run('noop', input))), Math.min(n, WARM_UP));
+  checkNoops(
+    await Promise.all(inputs.slice(0, WARM_UP).map((input) => queue.run('noop', input))),
+    Math.min(n, WARM_UP),
+  );
   checkNoops(await queue.map('noop', inputs).toArray(), n);
 
   const cpu = countCpu({ manager: manager.pid, workers: group.workers().map(({ pid }) => pid) });

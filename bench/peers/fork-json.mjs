@@ -43,7 +43,10 @@ async function main() {
       while (next * chunk < count) {
         const i = next++;
         const length = Math.min(chunk, count - i * chunk);
-        chunks[i] = await run('noops', Array.from({ length }, (_, k) => ({ i: i * chunk + k })));
+        chunks[i] = await run(
+          'noops',
+          Array.from({ length }, (_, k) => ({ i: i * chunk + k })),
+        );
       }
     };
     await Promise.all(Array.from({ length: window * workers }, flow));

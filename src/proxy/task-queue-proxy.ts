@@ -129,7 +129,14 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     options?: MapOptions & { onError?: 'throw' },
   ): Stream<OutputOf<H, N>>;
   map(name: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Stream<unknown> {
-    const { ordered: _ordered, inFlight: _inFlight, chunkSize: _chunk, onError: _onError, signal: _signal, ...put } = options;
+    const {
+      ordered: _ordered,
+      inFlight: _inFlight,
+      chunkSize: _chunk,
+      onError: _onError,
+      signal: _signal,
+      ...put
+    } = options;
     const items = putItems(put, this.#calls.queue);
     const one = (input: unknown, wait: WaitOptions): Promise<Handle> => this.#put(name, input, { ...put, ...wait }, 0);
     return new MapStream({ calls: this.#calls, lasting: this.#lasting, name, items, put: one }, inputs, options);

@@ -363,12 +363,7 @@ export class TaskTaker {
     return task.slot >= 0;
   }
 
-  #ask(
-    through: number,
-    nowait: boolean,
-    wait: WaitOptions | undefined,
-    ranges: boolean,
-  ): Promise<Taken | undefined> {
+  #ask(through: number, nowait: boolean, wait: WaitOptions | undefined, ranges: boolean): Promise<Taken | undefined> {
     return new Promise((resolve, reject) => {
       this.connection.handles.check(through);
       let id = 0;

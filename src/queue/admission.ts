@@ -250,7 +250,7 @@ export class Admission {
     if (from?.own !== undefined) {
       rules.own = from.own;
       cell.demand.take(from.own);
-    };
+    }
     if (key !== undefined) key.running++;
   }
 

@@ -31,7 +31,8 @@ describe.each(places)('%s', (place) => {
     expect(await queue.map('double', inputs).toArray()).toEqual(doubled);
     expect(await queue.map('doubleLater', inputs).toArray()).toEqual(doubled);
     async function* slowly() {
-      for (const n of inputs) yield n % 1000 === 0 ? await new Promise<number>((resolve) => setImmediate(resolve, n)) : n;
+      for (const n of inputs)
+        yield n % 1000 === 0 ? await new Promise<number>((resolve) => setImmediate(resolve, n)) : n;
     }
     const read: unknown[] = [];
     for await (const output of queue.map('double', slowly(), { ordered: false })) read.push(output);
@@ -143,11 +144,13 @@ describe.each(places)('%s', (place) => {
     const inputs = numbers(40).map((n) => ({ n, counter, lock: fresh('lock') }));
     const lock = fresh('lock');
     const outputs = (await queue
-      .map('asking', inputs.map((input) => ({ ...input, lock })), { chunkSize: 10 })
+      .map(
+        'asking',
+        inputs.map((input) => ({ ...input, lock })),
+        { chunkSize: 10 },
+      )
       .toArray()) as { n: number; id: string; token: bigint; child: number; name: string }[];
-    expect(outputs.map(({ n, child, name }) => [n, child, name])).toEqual(
-      numbers(40).map((n) => [n, 2 * n, 'asking']),
-    );
+    expect(outputs.map(({ n, child, name }) => [n, child, name])).toEqual(numbers(40).map((n) => [n, 2 * n, 'asking']));
     expect(await counter.get()).toBe(40);
     expect(new Set(outputs.map(({ id }) => id)).size).toBe(40);
     expect(new Set(outputs.map(({ token }) => token)).size).toBe(40);

@@ -39,7 +39,7 @@ export class Bundle implements Inputs {
       throw new ProtocolError(`a put claims ${this.count} inputs in ${end - position} bytes`);
     }
     this.#offsets = new Uint32Array(this.count + 1);
-    for (let i = 0; i < this.count; ) {
+    for (let i = 0; i < this.count;) {
       reader.skip();
       this.#offsets[++i] = reader.position - position;
     }
