@@ -30,6 +30,8 @@ const LARGE = 32_000;
 const SHORT = 5;
 /** Longest time (ms) that the event loop is kept from turning by inputs that end at once. */
 const TURN = 5;
+/** Durations are kept as those of so many inputs: one of them may be less than can be told apart there. */
+const SCALE = 16;
 /** ns in a ms. */
 const NS = 1e6;
 
@@ -112,7 +114,7 @@ export class LeasedRange {
     }
     this.#begun++;
     this.#runs = true;
-    if (this.#durations.mean >= SHORT) this.#ranges.notes.starts(this.current);
+    if (this.#durations.mean >= SHORT * SCALE) this.#ranges.notes.starts(this.current);
     return true;
   }
 
@@ -243,7 +245,7 @@ export class LeasedRange {
     writer.u48(this.lease + this.#reported);
     writer.u32(count);
     writer.u32(Math.round((now - this.startedAt) * 10));
-    writer.u32(Math.min(0xffff_ffff, Math.ceil(this.#durations.upperQuartile * NS)));
+    writer.u32(Math.min(0xffff_ffff, Math.ceil((this.#durations.upperQuartile / SCALE) * NS)));
     writer.raw(outputs);
     link.end(start);
     link.flush();
@@ -299,7 +301,7 @@ export class LeasedRange {
     if (--this.#untilClock > 0) return;
     const now = performance.now();
     const each = (now - this.#clock) / this.#ended;
-    this.#durations.add(each);
+    this.#durations.add(each * SCALE);
     this.#untilClock = each > TIMED ? 1 : UNTIMED;
     this.#clock = now;
     this.#ended = 0;

@@ -41,7 +41,7 @@ export class Numbered<T> {
       this.#slots.push(value);
       this.#inSlots++;
     } else if (at > length && at - length <= LONGEST_GAP) {
-      for (let i = length; i < at; i++) this.#slots.push(undefined);
+      this.#slots.length = at;
       this.#slots.push(value);
       this.#inSlots++;
       if (at - this.#head > FREE_SPAN + SPARSE * this.#inSlots) this.#evict();

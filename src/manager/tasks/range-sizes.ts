@@ -4,9 +4,9 @@
 const RANGE_TIME = 1;
 /** Most inputs of a range, whatever they take. */
 export const MOST_INPUTS = 4096;
-/** So many ranges for each taker should be left to be taken, or a range has only a tenth of its time. */
+/** Towards the end so many ranges should be left for each taker: they get smaller, down to half of their time. */
 const SHARES = 3;
-const LEAST = 0.1;
+const LEAST = 0.5;
 /** Names of tasks whose durations are remembered. */
 const REMEMBERED = 1000;
 
