@@ -10,20 +10,21 @@ const { n, workers, tasks } = parameters({
 });
 const WARM_UP = 500; // the limit program warms up with as many tasks, and then with one whole map
 
+/** Made while they are read, as those of the limit program. */
+function* inputs() {
+  for (let i = 0; i < n; i++) yield { i };
+}
+
 const manager = await startManager();
 const group = await startWorkers(manager, tasks, { count: workers });
 try {
   const queue = manager.tasks();
-  const inputs = Array.from({ length: n }, (_, i) => ({ i }));
-  checkNoops(
-    await Promise.all(inputs.slice(0, WARM_UP).map((input) => queue.run('noop', input))),
-    Math.min(n, WARM_UP),
-  );
-  checkNoops(await queue.map('noop', inputs).toArray(), n);
+  checkNoops(await Promise.all(Array.from({ length: WARM_UP }, (_, i) => queue.run('noop', { i }))), WARM_UP);
+  checkNoops(await queue.map('noop', inputs()).toArray(), n);
 
   const cpu = countCpu({ manager: manager.pid, workers: group.workers().map(({ pid }) => pid) });
   const start = performance.now();
-  const results = await queue.map('noop', inputs).toArray();
+  const results = await queue.map('noop', inputs()).toArray();
   const seconds = (performance.now() - start) / 1000;
   const used = cpu();
   checkNoops(results, n);

@@ -15,7 +15,7 @@ if (process.send === undefined) await main();
 else child();
 
 async function main() {
-  const { n, workers, window } = parameters({ n: 20_000, workers: 2, window: 128, chunk: 0 });
+  const { n, workers, window, chunk } = parameters({ n: 20_000, workers: 2, window: 128, chunk: 0 });
   const children = Array.from({ length: workers }, () => fork(fileURLToPath(import.meta.url)));
   /** @type {Map<number, (result: unknown) => void>} */
   const waiting = new Map();

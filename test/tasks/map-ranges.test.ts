@@ -187,7 +187,7 @@ describe.each(places)('%s', (place) => {
 
   test('who takes by hand gets the inputs one by one, as tasks', async () => {
     const queue = rig().client.tasks(fresh('queue'));
-    const elsewhere = (await aClient(rig())).tasks(queue.name as string);
+    const elsewhere = (await aClient(rig())).tasks(queue.name);
     const reading = queue.map('by hand', numbers(10), { ordered: false }).toArray();
     const tasks = [];
     while (tasks.length < 10) tasks.push(await elsewhere.get());
