@@ -1,12 +1,13 @@
 /**
  * How many inputs of a map may be under way, or done and not read, where nobody has said. It begins at `BEGIN`, and
- * doubles as long as that many are done in less than `SPAN`, so that workers have as much in front of them as they run in
+ * quadruples as long as that many are done in less than `SPAN`, so that workers have as much in front of them as they run in
  * that time, and as long as what is under way stays small.
  */
 const BEGIN = 1000;
 const MOST = 1 << 16;
+const GROWTH = 4;
 /** ms */
-const SPAN = 50;
+const SPAN = 250;
 /** Bytes of inputs and outputs together, by what they are on average. */
 const MOST_BYTES = 1 << 24;
 
@@ -43,7 +44,8 @@ export class LookAhead {
     if (this.#done < this.size) return;
     const now = performance.now();
     const bytesEach = this.#bytesIn / this.#inputs + this.#bytesOut / this.#outputs;
-    if (now - this.#since < SPAN && this.size < MOST && 2 * this.size * bytesEach < MOST_BYTES) this.size *= 2;
+    const more = Math.min(MOST, GROWTH * this.size);
+    if (now - this.#since < SPAN && more > this.size && more * bytesEach < MOST_BYTES) this.size = more;
     this.#since = now;
     this.#done = 0;
   }
