@@ -67,6 +67,8 @@ export class LeasedRange {
   #unsent = 0;
   /** The lease of the one that runs, once somebody has asked for it. */
   #running: ItemLease | undefined;
+  /** Leases of those that were set apart. */
+  #apart: Set<number> | undefined;
   /** The lease that LOST named, whose end is owed to the manager. */
   #owed: number | undefined;
   /** When the clock was last read, and how many inputs have ended since; when outputs were last sent. */
@@ -92,9 +94,9 @@ export class LeasedRange {
     return this.task.name;
   }
 
-  /** Whether that lease is one of its own that has not ended. */
+  /** Whether that lease is one of its own, of inputs that were not set apart: the manager may not know yet which have ended. */
   has(lease: number): boolean {
-    return lease >= this.lease + this.#reported && lease < this.lease + this.#count;
+    return lease >= this.lease && lease < this.lease + this.#count && this.#apart?.has(lease) !== true;
   }
 
   /** It begins, at `startedAt`. */
@@ -225,6 +227,7 @@ export class LeasedRange {
   setApart(): void {
     this.send();
     this.#ranges.notes.apart(this.current);
+    (this.#apart ??= new Set()).add(this.current);
     this.#reported++;
   }
 
