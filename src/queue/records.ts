@@ -4,8 +4,11 @@
  * counted apart: however much succeeds after them, they stay.
  */
 import { Deque } from './deque.ts';
-import { LONGEST_GAP, Numbered } from './numbered.ts';
+import { Numbered } from './numbered.ts';
 import { automaticNumber, State, type Task } from './task.ts';
+
+/** Most inputs of a `map` that are one task. */
+const MOST_INPUTS = 1 << 13;
 
 /** How many records of finished tasks are kept, and for how long (ms). */
 export interface Kept {
@@ -88,7 +91,7 @@ export class Records {
 
   /** The task that stands for that number among others: inputs of a `map` that follow each other. */
   #rangeWith(number: number): Task | undefined {
-    for (let first = number - 1; first > 0 && first >= number - LONGEST_GAP; first--) {
+    for (let first = number - 1; first > 0 && first > number - MOST_INPUTS; first--) {
       const task = this.#byNumber.get(first);
       if (task !== undefined) return number < first + (task.rules?.part?.count ?? 1) ? task : undefined;
     }
