@@ -40,7 +40,7 @@ export interface WorkerGroupEvents {
   /**
    * Workers could not be started, again and again: the error says why. The group goes on with those that it has, and
    * tries one start every 30 s; `workerStarted` says that one has succeeded. Who waits in `resize()` or `recycle()` is
-   * rejected.
+   * rejected. Told once more where the last of those that it had ends before one could be started.
    */
   broken: [BrokenPoolError];
   /** A task that had its outcome already has left something behind that failed: a timer, a promise. */
@@ -344,6 +344,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     if (!orderly && !unborn) this.emit('workerLost', { name, pid, exitCode, signal, reason });
     if (failure !== undefined && !child.leaving) this.#failed(child, failure);
     else if (orderly && !child.leaving) this.#restarts.grant(1);
+    // What nobody else can start leaves nobody to go on.
+    if (failure === undefined && this.#broken !== undefined && this.ready === 0) this.emit('broken', this.#broken);
     this.#fill();
     this.#look();
   }
