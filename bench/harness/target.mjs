@@ -1,7 +1,7 @@
 /** What a figure should be, and whether it is. */
 
 /**
- * @typedef {'ratio' | 'perSecond' | 'µs' | 'ms' | 'bytes'} Unit
+ * @typedef {'ratio' | 'perSecond' | 'µs' | 'ms' | 'bytes' | 'number'} Unit
  *
  * @typedef {object} Bound
  * @property {Unit} unit
@@ -65,6 +65,8 @@ export function inUnit(value, unit) {
       return `${whole(value)}/s`;
     case 'bytes':
       return `${whole(value)} B`;
+    case 'number':
+      return Number(value.toPrecision(value < 1000 ? 3 : 4)).toLocaleString('en-US');
     default:
       return `${Number(value.toPrecision(value < 1000 ? 3 : 4)).toLocaleString('en-US')} ${unit}`;
   }

@@ -1,4 +1,5 @@
 import { peer, ratio } from '../harness/bench.mjs';
+import { pooled } from '../harness/peers.mjs';
 import { target } from '../harness/target.mjs';
 
 /** @typedef {{ label: string, n: number, size: number, warmUp: number }} Size */
@@ -23,12 +24,18 @@ export const payload = {
   async run(bench) {
     const tables = [];
     const targets = [];
+    let notes = /** @type {string[]} */ ([]);
     for (const { label, ...given } of bench.settings.quick ? quickly : sizes) {
+      const { entrants, notes: missing } = bench.settings.peers
+        ? pooled(bench, 'payload', given, {})
+        : { entrants: [], notes: [] };
+      notes = missing;
       const results = await bench.rounds(
         `T5, ${label}`,
         [
           { key: 'ours', label: 'manager process', program: bench.ours('payload', given, { workers: true }) },
           { key: 'fork', label: 'fork, advanced', program: peer('fork-advanced', given) },
+          ...entrants,
         ],
         { rounds: 7 },
       );
@@ -49,6 +56,11 @@ export const payload = {
         target(`${label}: manager process ÷ fork`, ratio(ours, 'mbPerSec', fork), { unit: 'ratio', atLeast: 1 }),
       );
     }
-    return { tables, targets };
+    const chart = /** @type {const} */ ({
+      title: 'A Buffer there and back, MB a second',
+      key: 'mbPerSec',
+      unit: 'number',
+    });
+    return { tables, targets, notes, chart };
   },
 };
