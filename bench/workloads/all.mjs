@@ -4,7 +4,10 @@ import { oneCall } from './t3-one-call.mjs';
 import { callsInFlight } from './t4-calls-in-flight.mjs';
 import { payload } from './t5-payload.mjs';
 import { skew } from './t6-skew.mjs';
+import { graphGrain } from './t7-graph-grain.mjs';
+import { graphCost } from './t8-graph-cost.mjs';
 import { memory } from './t9-memory.mjs';
+import { many } from './t10-many.mjs';
 import { start } from './t11-start.mjs';
 import { recovery } from './t12-recovery.mjs';
 
@@ -19,4 +22,16 @@ import { recovery } from './t12-recovery.mjs';
  */
 
 /** @type {readonly Workload[]} */
-export const workloads = [noopTasks, oneCall, callsInFlight, payload, skew, memory, start, recovery];
+export const workloads = [
+  noopTasks,
+  oneCall,
+  callsInFlight,
+  payload,
+  skew,
+  graphGrain,
+  graphCost,
+  memory,
+  many,
+  start,
+  recovery,
+];

@@ -68,6 +68,20 @@ test('one wrong result among many fails the run, which says what was wrong; the 
   rmSync(json);
 }, 180_000);
 
+test('the workloads of graphs and crowds run to their end, and every result is right', async () => {
+  const json = path.join(folder, 'run.json');
+  const { code, stdout, stderr } = await bench('T7', 'T8', 'T10', '--quick', '--json', json);
+  expect(stderr.replace(/^T\d.*: round 1 of 1\n/gm, '')).toBe('');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^\| tree: manager process ÷ limit +\| /m);
+  expect(stdout).toMatch(/^\| 500 jobs, 3,139 edges +\| +[\d.]+ µs/m);
+  expect(stdout).toMatch(/^\| 1,000 named objects: with ÷ without +\| +[\d.]+ \| +≤ 1\.1 \| not judged \|$/m);
+  const { sections } = JSON.parse(readFileSync(json, 'utf8')) as Report;
+  for (const { tables } of sections) {
+    for (const { label, rounds } of tables.flatMap(({ results }) => results)) expect(rounds, label).toHaveLength(1);
+  }
+}, 300_000);
+
 test.runIf(process.platform === 'linux')(
   'a program that does not end is ended with all its processes',
   async () => {
