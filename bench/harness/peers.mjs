@@ -49,22 +49,22 @@ export function install() {
 }
 
 /**
- * Pools of npm and Python in one workload; none of npm's without `--peers`.
+ * Pools of npm and Python in one workload. Without `--peers` none of npm's, and those of Python where `always` says so.
  *
  * @param {Bench} bench
- * @param {'noop' | 'payload' | 'skew'} workload
+ * @param {'noop' | 'map' | 'payload' | 'skew'} workload
  * @param {Record<string, string | number>} given
- * @param {{ warmUp?: number, python?: readonly ('apply_async' | 'submit' | 'map')[] }} options
+ * @param {{ python?: readonly ('apply_async' | 'submit' | 'map')[], always?: boolean }} [options]
  * @returns {{ entrants: Entrant[], notes: string[] }}
  */
-export function pooled(bench, workload, given, { warmUp, python = ['apply_async'] }) {
-  const all = warmUp === undefined ? given : { ...given, warmUp };
+export function pooled(bench, workload, given, { python = ['apply_async'], always = false } = {}) {
   const entrants = [];
   const notes = [];
+  if (!bench.settings.peers && !always) return { entrants, notes };
   if (bench.settings.peers) {
     for (const [name, workers] of Object.entries(pools)) {
       if (name === 'bullmq' && !isThere('redis-server')) continue;
-      const program = peer('pool-tasks', { peer: name, workload, ...all });
+      const program = peer('pool-tasks', { peer: name, workload, ...given });
       entrants.push({ key: name, label: `${labelOf(name)} (${workers})`, program });
     }
     if (!isThere('redis-server')) notes.push('There is no redis-server here: no figures of BullMQ.');

@@ -10,7 +10,7 @@ const { n, size, warmUp, tasks } = parameters({
   tasks: new URL('tasks.mjs', import.meta.url).href,
 });
 
-const manager = await startManager({ limits: { frameBytes: size + 1024 } });
+const manager = await startManager({ limits: { frameBytes: 2 * size } });
 const group = await startWorkers(manager, tasks, { count: 1 });
 try {
   const queue = manager.tasks();

@@ -6,6 +6,7 @@ warmSpin();
 /** @type {Record<string, (input: any) => unknown>} */
 export const operations = {
   noop: ({ i }) => i + 1,
+  noops: (all) => all.map((/** @type {{ i: number }} */ { i }) => i + 1),
   echo: (bytes) => bytes,
   spin: (us) => {
     spin(us);

@@ -1,14 +1,18 @@
-/** T1, T5 and T6 of a peer that is a pool: no-op tasks put in one go, a Buffer there and back, skewed durations. */
+/**
+ * T1, T2, T5 and T6 of a peer that is a pool: no-op tasks put in one go, the same in chunks that are made by hand, a
+ * Buffer there and back, skewed durations.
+ */
 import { skewTasks } from '../limit/lib/common.mjs';
 import { check, checkNoops, parameters, report, timeEchoes } from '../measured.mjs';
 import { countCpu } from '../processes.mjs';
 import { openPool } from './pools/open.mjs';
 
-const { peer, workload, n, workers, size, warmUp, order } = parameters({
+const { peer, workload, n, workers, chunk, size, warmUp, order } = parameters({
   peer: 'piscina',
-  workload: 'noop', // or payload, skew
+  workload: 'noop', // or map, payload, skew
   n: 20_000,
   workers: 2,
+  chunk: 1_000,
   size: 1 << 20,
   warmUp: 2_000,
   order: 'shuffle',
@@ -17,6 +21,7 @@ const { peer, workload, n, workers, size, warmUp, order } = parameters({
 const pool = await openPool(peer, workers);
 try {
   if (workload === 'noop') await noop();
+  else if (workload === 'map') await map();
   else if (workload === 'payload') await payload();
   else await skew();
 } finally {
@@ -35,6 +40,27 @@ async function noop() {
   const cpu = countCpu(pool);
   const start = performance.now();
   const results = await noops(n);
+  const seconds = (performance.now() - start) / 1000;
+  const used = cpu();
+  checkNoops(results, n);
+  report({ n, seconds, perSec: n / seconds, ...used });
+}
+
+async function map() {
+  const once = async () => {
+    const chunks = Array.from({ length: Math.ceil(n / chunk) }, (_, at) => {
+      const length = Math.min(chunk, n - at * chunk);
+      return pool.run(
+        'noops',
+        Array.from({ length }, (_each, k) => ({ i: at * chunk + k })),
+      );
+    });
+    return (await Promise.all(chunks)).flat();
+  };
+  checkNoops(await once(), n);
+  const cpu = countCpu(pool);
+  const start = performance.now();
+  const results = await once();
   const seconds = (performance.now() - start) / 1000;
   const used = cpu();
   checkNoops(results, n);

@@ -1,6 +1,7 @@
-"""T1, T5 and T6 with multiprocessing.Pool and ProcessPoolExecutor.
+"""T1, T2, T5 and T6 with multiprocessing.Pool and ProcessPoolExecutor.
 
     noop       tasks put at once, every result awaited           through=apply_async | submit
+    map        the same with chunks of its own choice            through=map
     payload    bytes there and back, one after the other         through=apply_async
     skew       durations that differ a hundredfold, against      through=apply_async | map
                static halves of the same work in this very run
@@ -143,6 +144,13 @@ def run_noop(workers, n):
     return {**figures, "perSec": n / figures["seconds"]}
 
 
+def run_map(workers, n):
+    check(workers.every(noop, [{"i": i} for i in range(n)]) == list(range(1, n + 1)))
+    outputs, figures = timed(workers, noop, [{"i": i} for i in range(n)])
+    check(outputs == list(range(1, n + 1)))
+    return {**figures, "perSec": n / figures["seconds"]}
+
+
 def run_payload(workers, n, size, warm_up):
     data = bytearray(b"".join(bytes([i % 256]) * 4096 for i in range(size // 4096)))
     seconds = 0.0
@@ -181,6 +189,8 @@ def main():
     try:
         if given["workload"] == "noop":
             figures = run_noop(workers, n)
+        elif given["workload"] == "map":
+            figures = run_map(workers, n)
         elif given["workload"] == "payload":
             figures = run_payload(workers, n, int(given["size"]), int(given["warmUp"]))
         else:

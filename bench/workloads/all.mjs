@@ -1,5 +1,6 @@
 /** All workloads, in the order of their numbers. */
 import { noopTasks } from './t1-noop-tasks.mjs';
+import { map } from './t2-map.mjs';
 import { oneCall } from './t3-one-call.mjs';
 import { callsInFlight } from './t4-calls-in-flight.mjs';
 import { payload } from './t5-payload.mjs';
@@ -24,6 +25,7 @@ import { recovery } from './t12-recovery.mjs';
 /** @type {readonly Workload[]} */
 export const workloads = [
   noopTasks,
+  map,
   oneCall,
   callsInFlight,
   payload,

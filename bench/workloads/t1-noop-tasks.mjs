@@ -24,7 +24,7 @@ export const noopTasks = {
     const targets = [];
     for (const n of sizes) {
       const size = `n = ${n.toLocaleString('en-US')}`;
-      const peers = pooled(bench, 'noop', { n }, { python });
+      const peers = pooled(bench, 'noop', { n }, { python, always: true });
       notes = peers.notes;
       const all = [...entrants(bench, n), ...peers.entrants];
       const results = withCpuEach(await bench.rounds(`T1, ${size}`, all, { rounds: 5 }), n);

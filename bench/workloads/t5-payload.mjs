@@ -1,4 +1,4 @@
-import { peer, ratio } from '../harness/bench.mjs';
+import { medianOf, peer, ratio } from '../harness/bench.mjs';
 import { pooled } from '../harness/peers.mjs';
 import { target } from '../harness/target.mjs';
 
@@ -26,41 +26,41 @@ export const payload = {
     const targets = [];
     let notes = /** @type {string[]} */ ([]);
     for (const { label, ...given } of bench.settings.quick ? quickly : sizes) {
-      const { entrants, notes: missing } = bench.settings.peers
-        ? pooled(bench, 'payload', given, {})
-        : { entrants: [], notes: [] };
-      notes = missing;
+      const peers = pooled(bench, 'payload', given);
+      notes = peers.notes;
       const results = await bench.rounds(
         `T5, ${label}`,
         [
           { key: 'ours', label: 'manager process', program: bench.ours('payload', given, { workers: true }) },
           { key: 'fork', label: 'fork, advanced', program: peer('fork-advanced', given) },
-          ...entrants,
+          ...peers.entrants,
         ],
         { rounds: 7 },
       );
-      const { n } = given;
+      const { n, warmUp } = given;
       tables.push({
         caption: label,
         columns: /** @type {const} */ ([
-          { key: 'mbPerSec', title: 'MB/s', unit: 'number', spread: true },
+          { key: 'mbPerSec', title: 'there and back', unit: 'mbPerSecond', spread: true },
           { key: 'ms', title: 'each', unit: 'ms' },
+          { key: 'cpu', title: 'CPU, all processes', unit: 'ms' },
         ]),
         results: Object.values(results).map(({ label: name, rounds }) => ({
           label: name,
-          rounds: rounds.map((figures) => ({ ...figures, ms: (figures['seconds'] * 1000) / n })),
+          rounds: rounds.map((figures) => ({
+            ...figures,
+            ms: (figures['seconds'] * 1000) / n,
+            cpu: ((figures['cpuMain'] + figures['cpuManager'] + figures['cpuWorkers']) * 1000) / (n + warmUp),
+          })),
         })),
       });
       const { ours, fork } = results;
       targets.push(
         target(`${label}: manager process ÷ fork`, ratio(ours, 'mbPerSec', fork), { unit: 'ratio', atLeast: 1 }),
+        target(`${label}: manager process`, medianOf(ours, 'mbPerSec'), { unit: 'mbPerSecond' }),
       );
     }
-    const chart = /** @type {const} */ ({
-      title: 'A Buffer there and back, MB a second',
-      key: 'mbPerSec',
-      unit: 'number',
-    });
+    const chart = /** @type {const} */ ({ title: 'A Buffer there and back', key: 'mbPerSec', unit: 'mbPerSecond' });
     return { tables, targets, notes, chart };
   },
 };

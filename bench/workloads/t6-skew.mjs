@@ -23,9 +23,7 @@ export const skew = {
     const targets = [];
     let notes = /** @type {string[]} */ ([]);
     for (const [order, label, most] of orders) {
-      const peers = bench.settings.peers
-        ? pooled(bench, 'skew', { n, order }, { python: ['apply_async', 'map'] })
-        : { entrants: [], notes: [] };
+      const peers = pooled(bench, 'skew', { n, order }, { python: ['apply_async', 'map'] });
       notes = peers.notes;
       const results = await bench.rounds(
         `T6, ${label}`,
