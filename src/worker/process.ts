@@ -36,7 +36,6 @@ const GRACE = 10_000;
 const LOOK = 250;
 
 keepOwnArguments();
-compileSooner();
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */
 let exitCode = 0;
@@ -93,6 +92,8 @@ async function run(orders: WorkerOrders): Promise<void> {
   endOnSignals();
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
   if (orders.idle !== undefined) watchIdleness(orders.idle, source);
+  // Not for what loads the modules, which has run often and will not run again.
+  compileSooner();
   report({ ready: true });
   try {
     const handlers = counted(tasks.handlers, orders.maxTasks);
