@@ -22,6 +22,7 @@ import { ProgramFailed, runProgram } from './program.mjs';
  * @property {string} key how results name it
  * @property {string} label how readers see it
  * @property {Program} program
+ * @property {number} [rounds] at most: for one that takes very long
  *
  * @typedef {object} Result
  * @property {string} label
@@ -65,7 +66,8 @@ export class Bench {
     for (let round = 1; round <= rounds; round++) {
       console.error(`${title}: round ${round} of ${rounds}`);
       for (const entrant of running) {
-        const { key, label, program } = entrant;
+        const { key, label, program, rounds: most = rounds } = entrant;
+        if (round > most) continue;
         try {
           results[key].rounds.push(await runProgram(`${title}: ${label}`, program, timeout));
         } catch (error) {
@@ -136,11 +138,11 @@ export function medianOf({ rounds }, key) {
  * @param {...Result} under
  */
 export function ratio(over, key, ...under) {
-  const measured = under.filter(({ rounds }) => rounds.length > 0);
-  if (measured.length === 0) return NaN;
-  return median(
-    over.rounds.map((figures, round) => figures[key] / Math.max(...measured.map((one) => one.rounds[round][key]))),
-  );
+  const ratios = over.rounds.flatMap((figures, round) => {
+    const others = under.flatMap(({ rounds }) => rounds[round]?.[key] ?? []);
+    return others.length === 0 ? [] : [figures[key] / Math.max(...others)];
+  });
+  return median(ratios);
 }
 
 /**

@@ -26,6 +26,9 @@ const pools = /** @type {const} */ ({
   bullmq: 'processes and Redis',
 });
 
+/** Whose time grows faster than the number of their tasks, or is long anyway. */
+const slow = ['tinypool', 'workerpool', 'bullmq'];
+
 /** Whether what `npm run bench:peers` installs is there. */
 export function areInstalled() {
   return installProblem(folder) === undefined;
@@ -54,10 +57,11 @@ export function install() {
  * @param {Bench} bench
  * @param {'noop' | 'map' | 'payload' | 'skew'} workload
  * @param {Record<string, string | number>} given
- * @param {{ python?: readonly ('apply_async' | 'submit' | 'map')[], always?: boolean }} [options]
+ * @param {{ python?: readonly ('apply_async' | 'submit' | 'map')[], always?: boolean, slowRounds?: number | undefined }} [options]
+ *   `slowRounds`: at most so many of those that take very long
  * @returns {{ entrants: Entrant[], notes: string[] }}
  */
-export function pooled(bench, workload, given, { python = ['apply_async'], always = false } = {}) {
+export function pooled(bench, workload, given, { python = ['apply_async'], always = false, slowRounds } = {}) {
   const entrants = [];
   const notes = [];
   if (!bench.settings.peers && !always) return { entrants, notes };
@@ -65,7 +69,9 @@ export function pooled(bench, workload, given, { python = ['apply_async'], alway
     for (const [name, workers] of Object.entries(pools)) {
       if (name === 'bullmq' && !isThere('redis-server')) continue;
       const program = peer('pool-tasks', { peer: name, workload, ...given });
-      entrants.push({ key: name, label: `${labelOf(name)} (${workers})`, program });
+      const label = `${labelOf(name)} (${workers})`;
+      const few = slowRounds !== undefined && slow.includes(name) ? { rounds: slowRounds } : {};
+      entrants.push({ key: name, label, program, ...few });
     }
     if (!isThere('redis-server')) notes.push('There is no redis-server here: no figures of BullMQ.');
   }

@@ -42,6 +42,8 @@ test('a ratio is the median of the ratios of each round, over the best of severa
   const ours = of(10, 20, 90);
   expect(ratio(ours, 'perSec', of(10, 10, 100))).toBe(1);
   expect(ratio(ours, 'perSec', of(10, 10, 100), of(1, 100, 1))).toBe(0.9);
+  expect(ratio(ours, 'perSec', of(5, 5), of())).toBe(3); // of the rounds that both took part in
+  expect(ratio(ours, 'perSec', of())).toBeNaN();
   expect(medianOf(ours, 'perSec')).toBe(20);
 });
 
