@@ -1,4 +1,5 @@
-/** Quartermaster: everything that users import. */
+/** Quartermaster: everything that users import. In a worker it is start/in-worker.ts, the same with less behind it. */
+import './start/at-once.ts';
 export {
   AuthenticationError,
   BrokenBarrierError,

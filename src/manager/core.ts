@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { ManagerGoneError, ProxyDisposedError, TypeMismatchError, UnknownMethodError } from '../errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { GONE, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
@@ -11,7 +12,6 @@ import { textOf } from './arguments.ts';
 import type { Call } from './call.ts';
 import { Collector } from './collector.ts';
 import type { NewMutex } from './gate.ts';
-import { inspectLocks, inspectObjects, inspectTasks, inspectWorkers } from './inspect.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -19,6 +19,8 @@ import { Amounts } from '../queue/amounts.ts';
 import type { TaskDefaults } from './tasks/options.ts';
 import type { Tasks } from './tasks/tasks.ts';
 import { Vouchers } from './vouchers.ts';
+
+const inspections = lazily<typeof import('./inspect.ts')>(new URL('./inspect.js', import.meta.url));
 
 export interface CoreOptions {
   readonly newMutex: NewMutex;
@@ -216,12 +218,12 @@ export class ManagerCore {
     try {
       switch (methods.manager[method]) {
         case 'inspectTasks':
-          return call.answer(inspectTasks(this.#boards, args[0]));
+          return call.answer(inspections().inspectTasks(this.#boards, args[0]));
         case 'inspectWorkers':
-          return call.answer(inspectWorkers(this));
+          return call.answer(inspections().inspectWorkers(this));
         case 'inspectLocks':
           return call.answer(
-            inspectLocks(this.#objects.values(), this.sessions.values(), (grant) => this.tokenOf(grant)),
+            inspections().inspectLocks(this.#objects.values(), this.sessions.values(), (grant) => this.tokenOf(grant)),
           );
         case 'vouch':
           return call.answer(
@@ -240,7 +242,7 @@ export class ManagerCore {
         case 'ping':
           return call.answer();
         case 'inspectObjects':
-          return call.answer(inspectObjects(this, args[0]));
+          return call.answer(inspections().inspectObjects(this, args[0]));
         default:
           throw new UnknownMethodError(`the manager has no method ${method}`);
       }

@@ -7,6 +7,7 @@
  */
 import { FrameTooLargeError, LeaseLostError, ProtocolError } from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { ToClient, ToManager } from '../protocol/messages.ts';
 import { orderToClient } from '../protocol/order.ts';
 import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
@@ -23,9 +24,11 @@ import type { Hold } from './hold.ts';
 import { Loans } from './loans.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
-import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
-import { offerOf, type Taker } from './tasks/taker.ts';
-import { Tasks } from './tasks/tasks.ts';
+import { isTasks } from './tasks/is-tasks.ts';
+import type { Taker } from './tasks/taker.ts';
+
+/** Task queues are the larger half of a manager's code; it is loaded when one is asked for. */
+const taskFrames = lazily<typeof import('./task-frames.ts')>(new URL('./task-frames.js', import.meta.url));
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -109,22 +112,22 @@ export class Session {
     for (let count = reader.u32(); count > 0; count--) leases.push(reader.u48());
     const taker = this.takers.get(handle);
     const object = this.handles.get(handle)?.object;
-    if (taker !== undefined && object instanceof Tasks) object.takers.gaveBack(taker, leases);
+    if (taker !== undefined && isTasks(object)) object.takers.gaveBack(taker, leases);
   }
 
   frame(kind: number, reader: Reader): void {
     if (this.ended) return;
     switch (kind) {
       case ToManager.PUT:
-        return readPuts(this, reader);
+        return taskFrames().readPuts(this, reader);
       case ToManager.COMPLETE:
-        return readCompletes(this, reader);
+        return taskFrames().readCompletes(this, reader);
       case ToManager.TAKE:
       case ToManager.FAIL:
       case ToManager.RELEASE:
       case ToManager.EXTEND:
       case ToManager.GRAPH:
-        return readTaskCall(this, kind, reader);
+        return taskFrames().readTaskCall(this, kind, reader);
       case ToManager.CALL:
         return readCall(this, reader);
       case ToManager.STARTED:
@@ -134,7 +137,7 @@ export class Session {
       case ToManager.RECLAIM:
       case ToManager.LOOP:
       case ToManager.ENDED:
-        return readTaskNote(this, kind, reader);
+        return taskFrames().readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();
         this.taskNames[index] = this.manager.internName(reader.text());
@@ -280,7 +283,7 @@ export class Session {
     if (entry.object !== undefined) this.manager.release(entry.object);
     const taker = this.takers.get(handle);
     this.offers.delete(handle);
-    if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
+    if (taker !== undefined && isTasks(entry.object)) entry.object.takers.leave(taker);
   }
 
   /** The client has lost sight of the proxy: whoever waits on the object through it does not. */
@@ -339,7 +342,7 @@ export class Session {
     this.attach(number, () => {
       const given = optionMap(this.adopt(options));
       const offer = typeId === 'tasks' ? given.get('offer') : undefined;
-      if (offer !== undefined) this.offers.set(number, offerOf(offer, this.peer.name));
+      if (offer !== undefined) this.offers.set(number, taskFrames().offerOf(offer, this.peer.name));
       given.delete('offer');
       return this.manager.open(typeId, typeof name === 'string' ? name : undefined, given);
     });

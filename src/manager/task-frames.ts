@@ -3,14 +3,17 @@ import { ProtocolError } from '../errors.ts';
 import { ToManager } from '../protocol/messages.ts';
 import type { Reader } from '../protocol/wire.ts';
 import type { Session } from './session.ts';
+import { isTasks } from './tasks/is-tasks.ts';
 import { refuseLease, type Taker } from './tasks/taker.ts';
-import { Tasks } from './tasks/tasks.ts';
+import type { Tasks } from './tasks/tasks.ts';
+
+export { offerOf } from './tasks/taker.ts';
 
 /** What is wrong with a put is its answer, unless it breaks the protocol. */
 export function readPuts(session: Session, reader: Reader): void {
   const handle = reader.u32();
   const { object, error: broken, hold } = session.entry(handle);
-  if (object !== undefined && !(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+  if (object !== undefined && !isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
   while (reader.left > 0) {
     const end = reader.entry();
     const call = reader.u32();
@@ -31,7 +34,7 @@ export function readCompletes(session: Session, reader: Reader): void {
   const handle = reader.u32();
   const { object } = session.entry(handle);
   const taker = session.takers.get(handle);
-  if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+  if (!isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
   while (reader.left > 0) {
     const end = reader.entry();
     const call = reader.u32();
@@ -54,7 +57,7 @@ export function readTaskCall(session: Session, kind: number, reader: Reader): vo
   try {
     const { object, error, hold } = session.entry(handle);
     if (object === undefined) throw error;
-    if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+    if (!isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
     if (hold !== undefined) hold.check();
     const held = hold !== undefined;
     if (kind === ToManager.GRAPH) return object.readGraph(session, call, held, reader);
@@ -77,11 +80,11 @@ export function readTaskNote(session: Session, kind: number, reader: Reader): vo
   const handle = reader.u32();
   const object = session.handles.get(handle)?.object;
   if (kind === ToManager.LOOP) {
-    if (object instanceof Tasks) object.takers.loops(session, handle, reader.u8() === 1);
+    if (isTasks(object)) object.takers.loops(session, handle, reader.u8() === 1);
     return;
   }
   const taker = session.takers.get(handle);
-  if (taker === undefined || !(object instanceof Tasks)) return;
+  if (taker === undefined || !isTasks(object)) return;
   if (kind === ToManager.STARTED) object.takers.started(taker, reader.u48());
   else if (kind === ToManager.ENDED) object.takers.ladder.ended(taker, reader.u48());
   else if (kind === ToManager.PROGRESS) readProgress(session, object, taker, reader);

@@ -1,4 +1,5 @@
 import { encode, encodeTo } from '../protocol/codec.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { childId } from '../queue/task.ts';
@@ -17,11 +18,12 @@ import type {
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import { broadcast } from './broadcast.ts';
 import type { Client } from './client.ts';
-import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
+import type { GraphRun, RunGraphOptions } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
 import { type MapOptions, mapStream } from './map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
 import { putItems, type PutManyOptions } from './put-options.ts';
+import { child, type HelperSource, home, taker, takerFor } from './queue-keys.ts';
 import type { RunningAttempt } from './running-attempt.ts';
 import { Stream } from './stream.ts';
 import { offerItem } from './take-options.ts';
@@ -30,14 +32,6 @@ import type { Handlers } from './task-context.ts';
 import { TaskDictProxy } from './task-dict-proxy.ts';
 import { Handle, PendingPut, PendingRun } from './task-handle.ts';
 import { TaskTaker } from './task-taker.ts';
-import type { Helper } from './helper.ts';
-
-/** How the worker loop reaches the taking side. */
-export const taker = Symbol('taker');
-export const takerFor = Symbol('taker for an offer');
-export const home = Symbol('home');
-/** How a task's context puts its children. */
-export const child = Symbol('child');
 
 /** Whose child is put: the id that it will have, and what crosses. */
 interface Parent {
@@ -45,13 +39,8 @@ interface Parent {
   readonly item: Item;
 }
 
-/** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
-export interface HelperSource {
-  readonly client: Client;
-  start(): Helper | undefined;
-  readonly needed: boolean;
-  callsOf(queue: string): TaskCalls;
-}
+/** Moving graphs is a large part of the files, and few processes submit any. */
+const graphs = lazily<typeof import('./graph-run.ts')>(new URL('./graph-run.js', import.meta.url));
 
 /** A task queue and the dict of its tasks. `H` names the tasks, with their inputs and outputs. */
 export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
@@ -174,7 +163,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
   runGraph(graph: JobGraph<H>, options: RunGraphOptions = {}): GraphRun {
-    return submitGraph(this.#lasting, graph, options);
+    return graphs().submitGraph(this.#lasting, graph, options);
   }
 
   /** The next task, or undefined where none is ready: what a worker loops on. */

@@ -27,7 +27,7 @@ export interface ManagerProcess extends Client {
 export async function startManager(options: ManagerOptions & { detached?: boolean } = {}): Promise<ManagerProcess> {
   const { detached = false, authKey, modules = [], ...rest } = options;
   const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
-  const entry = fileURLToPath(new URL('../manager/process.js', import.meta.url));
+  const entry = fileURLToPath(new URL('../manager/entry.js', import.meta.url));
   const child = spawn(process.execPath, [...engineArguments, entry], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached,

@@ -12,10 +12,9 @@ import { constants } from 'node:os';
 import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
-import { connectionOf } from '../proxy/client.ts';
+import { connectionOf, takerOf } from '../proxy/client.ts';
 import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
-import { takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import { attribute } from './attribution.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
@@ -40,7 +39,6 @@ compileSooner();
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */
 let exitCode = 0;
-let queueOf: TaskQueueProxy | undefined;
 const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });
 pipe.setEncoding('utf8');
 pipe.on('error', () => {});
@@ -60,12 +58,14 @@ process.on('SIGINT', ignore);
 async function run(orders: WorkerOrders): Promise<void> {
   let tasks: TasksModule;
   let client: Client;
+  let source: TaskTaker;
   try {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
     const { address, authKey, name } = orders;
     client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
     // From here on the helper watches over the process, also while it loads its module.
-    takerOf(client, orders).prepare();
+    source = client[takerOf](orders.queue, { tags: orders.tags, resources: orders.resources });
+    source.prepare();
     tasks = await loadTasks(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
@@ -76,7 +76,6 @@ async function run(orders: WorkerOrders): Promise<void> {
   // What was finished before the process ends by itself is still reported.
   process.on('exit', () => client[connectionOf].link.flush());
   const { concurrency, name } = orders;
-  const source = takerOf(client, orders);
   // What waits here, un-started, need not wait for what runs.
   stop.signal.addEventListener('abort', () => {
     if (!source.connection.closed) source.giveBack();
@@ -108,11 +107,6 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(exitCode);
-}
-
-/** The taking side of its queue, by the one proxy that it has of it. */
-function takerOf(client: Client, { queue, tags, resources }: WorkerOrders): TaskTaker {
-  return (queueOf ??= client.tasks(queue))[takerFor]({ tags, resources });
 }
 
 /** Takes no more, and ends after what it runs; another process takes its place. */

@@ -63,7 +63,7 @@ export class WorkerChild {
     this.round = round;
     const { logs } = settings;
     const output = logs === 'inherit' || logs === 'ignore' ? logs : 'pipe';
-    const entry = fileURLToPath(new URL('./process.js', import.meta.url));
+    const entry = fileURLToPath(new URL('./entry.js', import.meta.url));
     // A process group of its own: what it spawns ends with it.
     const child: ChildProcess = spawn(process.execPath, [...engineArguments, ...settings.execArgv, entry], {
       stdio: ['ignore', output, output, 'pipe', 'pipe'],

@@ -15,9 +15,9 @@ import {
   decodeFrom,
   encode,
   encodeTo,
-  MAX_DEPTH,
   sameValue,
 } from '#qm/protocol/codec.js';
+import { MAX_DEPTH } from '#qm/protocol/codec/form.js';
 import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, Verbatim, Writer } from '#qm/protocol/wire.js';
 import { rows } from './codec-values.ts';
 
