@@ -46,6 +46,7 @@ export const reach = Symbol('reach');
 export const during = Symbol('during');
 export const putChild = Symbol('put child');
 export const takerOf = Symbol('taker of a queue');
+export const started = Symbol('started');
 
 type Shape<M> = { readonly [K in keyof M]: Handler } | { readonly default: { readonly [K: string]: Handler } };
 
@@ -304,6 +305,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     const taker = new TaskTaker(connection, handle, this.#helperSource);
     connection.handles.listen(handle, taker);
     return taker;
+  }
+
+  /** For a worker: it is ready, and its helper thread may take its share of the processor. */
+  [started](): void {
+    this.#helper?.join();
   }
 
   #open(typeId: string, name: string | undefined, options: object = {}, items: Item[] = []): ObjectHandle {

@@ -21,6 +21,8 @@ export interface HelperData {
 /** What the thread is told later. */
 export type HelperMessage =
   | { readonly window: { readonly handle: number; readonly memory: SharedArrayBuffer } }
+  /** The worker is ready: its beats, and its window, are the thread's business from now on. */
+  | { readonly join: true }
   | { readonly beatEvery: number }
   | { readonly session: number; readonly secret: string };
 
@@ -60,6 +62,11 @@ export class Helper {
     this.#beatEvery = ms;
     if (this.#beats !== undefined) this.#beatHere();
     this.#tell({ beatEvery: ms });
+  }
+
+  /** Of a spawned worker: it has started. The thread of any other client has not waited for that. */
+  join(): void {
+    this.#tell({ join: true });
   }
 
   async stop(): Promise<void> {

@@ -11,6 +11,7 @@ import { newAuthKey } from '../protocol/handshake.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { engineArguments } from '../proxy/engine.ts';
+import { prepareNodeIpc } from '../transport/node-ipc.ts';
 
 /** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
 export interface ManagerProcess extends Client {
@@ -40,6 +41,7 @@ export async function startManager(options: ManagerOptions & { detached?: boolea
     detached,
   };
   pipe.write(`${JSON.stringify(orders)}\n`);
+  prepareNodeIpc();
   const report = await firstReport(child, pipe);
   if ('error' in report) throw startError(report);
   const client = await connectTo(report.address, key, {});

@@ -12,7 +12,7 @@ import { constants } from 'node:os';
 import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
-import { connectionOf, takerOf } from '../proxy/client.ts';
+import { connectionOf, started, takerOf } from '../proxy/client.ts';
 import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
@@ -63,7 +63,7 @@ async function run(orders: WorkerOrders): Promise<void> {
     const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
     const { address, authKey, name } = orders;
     client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
-    // From here on the helper watches over the process, also while it loads its module.
+    // From here on its helper thread watches over the process, also while it loads its module.
     source = client[takerOf](orders.queue, { tags: orders.tags, resources: orders.resources });
     source.prepare();
     tasks = await loadTasks(orders.tasks);
@@ -93,6 +93,7 @@ async function run(orders: WorkerOrders): Promise<void> {
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
   if (orders.idle !== undefined) watchIdleness(orders.idle, source);
   report({ ready: true });
+  client[started]();
   try {
     const handlers = counted(tasks.handlers, orders.maxTasks);
     await workWith(source, client, handlers, { concurrency, name, signal: stop.signal });

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
-import { engineArguments } from '../proxy/engine.ts';
+import { workerArguments } from '../proxy/engine.ts';
 import { CONTROL_PIPE, type DrainOrder, type LateError, PARENT_PIPE, readLines } from './orders.ts';
 import type { WorkerOrders, WorkerReport } from './orders.ts';
 import { LogReader, type WorkerLogs, writeTagged } from './worker-logs.ts';
@@ -65,7 +65,7 @@ export class WorkerChild {
     const output = logs === 'inherit' || logs === 'ignore' ? logs : 'pipe';
     const entry = fileURLToPath(new URL('./entry.js', import.meta.url));
     // A process group of its own: what it spawns ends with it.
-    const child: ChildProcess = spawn(process.execPath, [...engineArguments, ...settings.execArgv, entry], {
+    const child: ChildProcess = spawn(process.execPath, [...workerArguments, ...settings.execArgv, entry], {
       stdio: ['ignore', output, output, 'pipe', 'pipe'],
       detached: true,
       env: settings.env === undefined ? process.env : { ...process.env, ...settings.env },
