@@ -53,7 +53,7 @@ export type { ValueProxy } from './proxy/value-proxy.ts';
 export type { Change, DictChange } from './proxy/change.ts';
 export type { Feed, FeedOptions } from './proxy/feed.ts';
 export type { PublishOptions, TopicProxy, TopicState } from './proxy/topic-proxy.ts';
-export { type ManagerProcess, startManager } from './start/start-manager.ts';
+export { type ManagerProcess, startManager, type StartManagerOptions } from './start/start-manager.ts';
 export { startPool, type StartPoolOptions } from './start/start-pool.ts';
 export { defineTasks, type Handler, type Handlers, type TaskContext } from './proxy/task-context.ts';
 export * from './scheduling.ts';

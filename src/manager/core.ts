@@ -12,6 +12,7 @@ import { textOf } from './arguments.ts';
 import type { Call } from './call.ts';
 import { Collector } from './collector.ts';
 import type { NewMutex } from './gate.ts';
+import type { Pace } from './pace.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -30,6 +31,8 @@ export interface CoreOptions {
   readonly resources: Readonly<Record<string, number>>;
   /** Most bytes that may wait to be sent to one session before nothing more is read from it. */
   readonly pendingBytes: number;
+  /** Of a manager process: one in a program leaves the program's event loop alone. */
+  readonly pace?: Pace | undefined;
 }
 
 /** How often (ms) a manager that drains looks whether it is done. */
@@ -46,6 +49,7 @@ export class ManagerCore {
   readonly newMutex: NewMutex;
   readonly taskDefaults: TaskDefaults;
   readonly pendingBytes: number;
+  readonly pace: Pace | undefined;
   /** Changes at every start of a manager, upwards: the high part of every token. */
   readonly epoch = Date.now();
   readonly #maxObjects: number;
@@ -68,6 +72,7 @@ export class ManagerCore {
     this.taskDefaults = options.tasks;
     this.hostAmounts = new Amounts(options.resources);
     this.pendingBytes = options.pendingBytes;
+    this.pace = options.pace;
     this.collector = new Collector(
       (work) => this.later(work),
       (object) => {

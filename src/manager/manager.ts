@@ -16,6 +16,7 @@ import { Door } from './door.ts';
 import { newMutex, type NewMutex } from './gate.ts';
 import type { CustomFactory, RegisterOptions } from './objects/custom.ts';
 import { checkAmounts } from '../proxy/scheduling-items.ts';
+import type { Pace } from './pace.ts';
 import { taskDefaults } from './tasks/options.ts';
 
 /** A manager in a process of its own has no client there, and most have no types but the built-in ones. */
@@ -29,10 +30,11 @@ const MIN_PENDING = 64 * 1024;
 /** Connections over the limit that are still told so before the system's own limit cuts in. */
 const SPARE_CONNECTIONS = 64;
 
-/** What only tests replace. */
+/** What a manager process adds, and what only tests replace. */
 export interface ManagerInternals {
   readonly newMutex?: NewMutex;
   readonly medium?: Medium;
+  readonly pace?: Pace;
   readonly deadlines?: { readonly handshake: number; readonly partial: number };
 }
 
@@ -74,6 +76,7 @@ export class Manager implements AsyncDisposable {
       tasks: taskDefaults(options.queue ?? {}),
       resources: checkAmounts(options.resources ?? {}),
       pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
+      pace: internals.pace,
     });
     this.#door = new Door({
       core: this.#core,

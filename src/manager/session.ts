@@ -81,6 +81,9 @@ export class Session {
   #outbox: (() => void)[] = [];
   #loans: Loans | undefined;
   #paused = false;
+  /** Of the chunk in hand: frames, and those of them that are calls of a proxy. */
+  #frames = 0;
+  #calls = 0;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
     this.manager = manager;
@@ -117,6 +120,7 @@ export class Session {
 
   frame(kind: number, reader: Reader): void {
     if (this.ended) return;
+    this.#frames++;
     switch (kind) {
       case ToManager.PUT:
         return taskFrames().readPuts(this, reader);
@@ -129,6 +133,7 @@ export class Session {
       case ToManager.GRAPH:
         return taskFrames().readTaskCall(this, kind, reader);
       case ToManager.CALL:
+        this.#calls++;
         return readCall(this, reader);
       case ToManager.STARTED:
       case ToManager.PROGRESS:
@@ -166,6 +171,9 @@ export class Session {
 
   /** The chunk has been handled: stop reading where the client does not read its answers. */
   turnEnded(): void {
+    const alone = this.#frames === 1 && this.#calls === 1;
+    this.#frames = this.#calls = 0;
+    this.manager.pace?.turn(this, alone);
     if (!this.#paused && this.congested) {
       this.#paused = true;
       this.link.transport.pause();

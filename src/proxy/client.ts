@@ -15,7 +15,7 @@ import type { ObjectProxy } from './custom-proxy.ts';
 import type { DictProxy, Key } from './dict-proxy.ts';
 import type { EventProxy } from './event-proxy.ts';
 import { opened } from './feed.ts';
-import { Helper } from './helper.ts';
+import { Helper, type HelperThread } from './helper.ts';
 import type { Inspector } from './inspector.ts';
 import type { ListProxy } from './list-proxy.ts';
 import type { LockProxy } from './lock-proxy.ts';
@@ -63,8 +63,8 @@ export interface ClientSetup {
   readonly authKey: Uint8Array | undefined;
   /** How other processes reach the manager. */
   readonly reach: () => Promise<Reach>;
-  /** Of a spawned worker: the pipe that its parent holds. */
-  readonly parentPipe?: number | undefined;
+  /** Of a spawned worker: its helper thread, which it may have started already. */
+  readonly thread?: (() => HelperThread) | undefined;
 }
 
 /** What a client tells of itself, by `on()` and `once()`. */
@@ -324,9 +324,9 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   }
 
   #startHelper(): Helper | undefined {
-    const { connection, authKey, parentPipe } = this.#setup;
+    const { connection, authKey, thread } = this.#setup;
     if (authKey === undefined || connection.closed) return undefined;
-    this.#helper ??= new Helper(connection, authKey, parentPipe);
+    this.#helper ??= new Helper(connection, authKey, thread?.());
     return this.#helper;
   }
 

@@ -13,6 +13,7 @@ import { errorFrom } from '../protocol/errors.ts';
 import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
+import type { HotPolling } from '../transport/hot-polling.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { type Body, writeHeld } from './bodies.ts';
@@ -41,6 +42,8 @@ export class Connection extends EventEmitter {
   readonly handles = new Handles();
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
+  /** Of a client that asked for it: waits for the answer to a single call without sleeping. */
+  polling: HotPolling | undefined = undefined;
   readonly #enter: Enter | undefined;
   readonly #comesBack: boolean;
   readonly #calls = new Numbered<Pending>();
@@ -143,6 +146,7 @@ export class Connection extends EventEmitter {
     const id = this.#nextCall();
     this.#calls.set(id, pending);
     if (pending.waits) this.hold();
+    if (this.polling !== undefined && pending.waits && this.#calls.size === 1) this.polling.expects();
     return id;
   }
 
@@ -288,6 +292,7 @@ export class Connection extends EventEmitter {
   }
 
   #frame(kind: number, reader: Reader): void {
+    this.polling?.arrived();
     switch (kind) {
       case ToClient.OUTCOME:
         return this.#outcomes(reader);

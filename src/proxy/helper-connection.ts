@@ -4,7 +4,7 @@
  *     every beat ──▶ BEAT, by the main thread while not let in
  *     RECALL from the manager ──▶ once the main thread has been at one task for 2 ms: GIVE_BACK what it has not started
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { Role, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Link } from '../transport/link.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
@@ -17,7 +17,8 @@ const HEAD_OF_LINE = 2;
 /** After a connection that could not be had, or was lost, the next is tried so much later (ms). */
 const AGAIN = 250;
 
-const data = workerData as HelperData;
+/** Whom to connect to, said first of all. */
+let data: HelperData;
 const windows = new Map<number, SharedWindow>();
 let link: Link | undefined;
 let beats: NodeJS.Timeout | undefined;
@@ -26,14 +27,18 @@ let joins = 0;
 /** It has been without a connection for longer than it takes to get one. */
 let outside = false;
 
-beat(data.beatEvery);
-join(data.session, data.secret);
-
 /** What the main thread says. */
 export function take(message: HelperMessage): void {
-  if ('window' in message) windows.set(message.window.handle, new SharedWindow(message.window.memory));
+  if ('data' in message) begin(message.data);
+  else if ('window' in message) windows.set(message.window.handle, new SharedWindow(message.window.memory));
   else if ('beatEvery' in message) beat(message.beatEvery);
   else if ('session' in message) join(message.session, message.secret);
+}
+
+function begin(given: HelperData): void {
+  data = given;
+  beat(data.beatEvery);
+  join(data.session, data.secret);
 }
 
 function beat(every: number): void {

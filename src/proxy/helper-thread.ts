@@ -2,26 +2,27 @@
  * The helper thread of a worker process. See helper.ts.
  *
  *     parent's pipe closes ──▶ kill the process group
- *     the worker is ready, or has not been for as long as a beat ──▶ helper-connection.ts
+ *     the worker has started, or has not for as long as a beat ──▶ helper-connection.ts
  *
  * Until then it loads nothing: while a worker starts, its processor has better things to do.
  */
 import { Socket } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { HelperData, HelperMessage } from './helper.ts';
+import type { HelperMessage, HelperStart } from './helper.ts';
 
-const { parentPipe, beatEvery } = workerData as HelperData;
+const { parentPipe } = workerData as HelperStart;
 /** What was said before the connection was there to hear it. */
 const early: HelperMessage[] = [];
 let take = (message: HelperMessage): void => void early.push(message);
+let latest: NodeJS.Timeout | undefined;
 let joining: Promise<void> | undefined;
 
 if (parentPipe !== undefined) watchParent(parentPipe);
-const latest = setTimeout(join, parentPipe === undefined ? 0 : beatEvery);
 
 parentPort?.on('message', (message: HelperMessage) => {
   if ('join' in message) join();
   else take(message);
+  if ('data' in message) latest = setTimeout(join, message.data.beatEvery);
 });
 
 function join(): void {

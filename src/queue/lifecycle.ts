@@ -69,8 +69,9 @@ export class Lifecycle {
       () => this.goOn(),
       (demand) => decide.unrunnable?.(demand),
     );
-    this.records = new Records(keep, (task) => {
-      this.counts[task.state] = (this.counts[task.state] as number) - 1;
+    this.records = new Records(keep, (state, task) => {
+      this.counts[state] = (this.counts[state] as number) - 1;
+      if (task === undefined) return;
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
         decide.forgotten(task);
       }

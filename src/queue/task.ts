@@ -82,6 +82,14 @@ export interface Change {
 /** Times are tenths of a millisecond since the queue's clock began; -1 where not yet. */
 export const NEVER = -1;
 
+/** What happens to few tasks, and in no more of a million than that takes room. */
+class Trouble {
+  failures = 0;
+  deaths = 0;
+  overdue = false;
+  changes: Change[] | undefined = undefined;
+}
+
 export class Task {
   /** Counts up with the puts: order among equals, and the automatic id. */
   readonly number: number;
@@ -95,10 +103,6 @@ export class Task {
   state: State = State.blocked;
   /** Executions that started. */
   attempt = 0;
-  /** Handler failures so far. */
-  failures = 0;
-  /** Workers that ended while they ran it. */
-  deaths = 0;
   /** How many handler failures are followed by another attempt. */
   readonly retries: number;
   /** Deaths after which it is failed; 1 for at-most-once. */
@@ -123,9 +127,6 @@ export class Task {
   dependents: Task[] | undefined = undefined;
   /** Reasons why its record must stay: an outcome not yet delivered, a dependent or run that needs it. */
   pins = 0;
-  /** Its time has come by `keepRecords`, but pins keep it. */
-  overdue = false;
-  changes: Change[] | undefined = undefined;
   /** Of the last lease. */
   worker: unknown = undefined;
   /** Where the outcome goes: opaque to the queue. */
@@ -136,6 +137,7 @@ export class Task {
   rules: Rules | undefined = undefined;
   /** The lane in which it stands while it is ready: lanes.ts. */
   spot: object | undefined = undefined;
+  #trouble: Trouble | undefined = undefined;
 
   constructor(
     number: number,
@@ -155,6 +157,41 @@ export class Task {
     this.bytesIn = bytesIn;
     this.retries = retries;
     this.poisonAfter = poisonAfter;
+  }
+
+  /** Handler failures so far. */
+  get failures(): number {
+    return this.#trouble?.failures ?? 0;
+  }
+
+  set failures(count: number) {
+    if (count !== this.failures) (this.#trouble ??= new Trouble()).failures = count;
+  }
+
+  /** Workers that ended while they ran it. */
+  get deaths(): number {
+    return this.#trouble?.deaths ?? 0;
+  }
+
+  set deaths(count: number) {
+    if (count !== this.deaths) (this.#trouble ??= new Trouble()).deaths = count;
+  }
+
+  /** Its time has come by `keepRecords`, but pins keep it. */
+  get overdue(): boolean {
+    return this.#trouble?.overdue ?? false;
+  }
+
+  set overdue(is: boolean) {
+    if (is !== this.overdue) (this.#trouble ??= new Trouble()).overdue = is;
+  }
+
+  get changes(): Change[] | undefined {
+    return this.#trouble?.changes;
+  }
+
+  set changes(changes: Change[] | undefined) {
+    if (changes !== this.changes) (this.#trouble ??= new Trouble()).changes = changes;
   }
 
   get finished(): boolean {

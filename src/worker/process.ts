@@ -13,6 +13,8 @@ import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { connectionOf, started, takerOf } from '../proxy/client.ts';
+import { HelperThread } from '../proxy/helper.ts';
+import { prepareNodeIpc } from '../transport/node-ipc.ts';
 import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
@@ -22,6 +24,7 @@ import { watchErrors } from './last-words.ts';
 import {
   CONTROL_PIPE,
   type DrainOrder,
+  type LoadOrder,
   PARENT_PIPE,
   readLines,
   type WorkerOrders,
@@ -36,6 +39,8 @@ const LOOK = 250;
 
 keepOwnArguments();
 compileSooner();
+let thread: HelperThread | undefined;
+let loading: Promise<TasksModule> | undefined;
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */
 let exitCode = 0;
@@ -46,8 +51,11 @@ pipe.on('close', () => process.exit(1));
 pipe.on(
   'data',
   readLines((line) => {
-    const order = JSON.parse(line) as WorkerOrders | DrainOrder;
-    if ('drain' in order) stop.abort();
+    const order = JSON.parse(line) as LoadOrder | WorkerOrders | DrainOrder;
+    if ('load' in order) {
+      prepareNodeIpc();
+      void load(order.load);
+    } else if ('drain' in order) stop.abort();
     else void run(order);
   }),
 );
@@ -55,18 +63,28 @@ pipe.on(
 const ignore = (): void => {};
 process.on('SIGINT', ignore);
 
+/** Begins to import the tasks module. What is wrong with the module is said where it is wanted. */
+function load(tasks: string): Promise<TasksModule> {
+  if (loading === undefined) {
+    // It watches over the process also while its module is loaded.
+    thread ??= new HelperThread(PARENT_PIPE);
+    loading = loadTasks(tasks);
+    loading.catch(() => {});
+  }
+  return loading;
+}
+
 async function run(orders: WorkerOrders): Promise<void> {
   let tasks: TasksModule;
   let client: Client;
   let source: TaskTaker;
   try {
-    const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
+    const worker = { ticket: orders.ticket, thread: () => (thread ??= new HelperThread(PARENT_PIPE)) };
     const { address, authKey, name } = orders;
     client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
-    // From here on its helper thread watches over the process, also while it loads its module.
     source = client[takerOf](orders.queue, { tags: orders.tags, resources: orders.resources });
     source.prepare();
-    tasks = await loadTasks(orders.tasks);
+    tasks = await load(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
     report({ failed: described(error) });

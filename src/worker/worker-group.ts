@@ -17,6 +17,7 @@ import { watchDemand } from './demand.ts';
 import { type Bounds, checkWhole } from './group-options.ts';
 import type { LateError, WorkerOrders } from './orders.ts';
 import { Restarts } from './restarts.ts';
+import type { Spares } from './spares.ts';
 import { type ChildSettings, WorkerChild } from './worker-child.ts';
 
 /** One process of a group. */
@@ -53,6 +54,8 @@ export interface GroupPlan {
   readonly settings: ChildSettings;
   readonly bounds: Bounds;
   readonly maxMemory: number | undefined;
+  /** Processes that are there already. */
+  readonly spares?: Spares | undefined;
 }
 
 /** How often (ms) the memory of the workers is looked at, and how far above `maxMemory` one is killed. */
@@ -309,10 +312,16 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     const orders = { ...this.#plan.orders, name: `worker-${++this.#names}`, ticket: randomUUID() };
     // Before the process can connect: both go the same way, so the manager knows the ticket first.
     this.#call('vouch', [orders.ticket]);
-    const child = new WorkerChild(orders, this.#restarts.round, this.#plan.settings, {
-      idle: (idle) => this.#idle(idle),
-      late: ({ name, pid }, late) => this.emit('lateError', { name, pid, ...late }),
-    });
+    const child = new WorkerChild(
+      orders,
+      this.#restarts.round,
+      this.#plan.settings,
+      {
+        idle: (idle) => this.#idle(idle),
+        late: ({ name, pid }, late) => this.emit('lateError', { name, pid, ...late }),
+      },
+      this.#plan.spares?.take(),
+    );
     this.#children.set(child.ticket, child);
     void this.#watch(child);
     return child;
