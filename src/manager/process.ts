@@ -30,8 +30,6 @@ export interface ManagerShutdown {
 }
 
 keepOwnArguments();
-compileSooner();
-inlineLess();
 const pipe = new Socket({ fd: 3, readable: true, writable: true });
 let manager: Manager | undefined;
 let detached = false;
@@ -72,7 +70,11 @@ async function start(orders: ManagerOrders): Promise<void> {
       }
       await (loaded.default as (manager: Manager) => unknown)(manager);
     }
-    report(await manager.listen());
+    const listening = await manager.listen();
+    // Not for what loads the modules, which has run often and will not run again.
+    compileSooner();
+    inlineLess();
+    report(listening);
     // While the parent connects.
     if (orders.first !== undefined) manager[coreOf].registry.get(orders.first);
   } catch (error) {

@@ -280,6 +280,11 @@ export class Writer {
     return at;
   }
 
+  /** Gives back the last so many bytes that were claimed. */
+  unclaim(bytes: number): void {
+    this.#at -= bytes;
+  }
+
   /** Ends the frame started at `start` and returns its size with the length word. */
   endFrame(start: number): number {
     const at = this.#from + start;

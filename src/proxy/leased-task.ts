@@ -31,6 +31,8 @@ export class Leased implements LeasedTask {
   startedAt = 0;
   /** The helper sees it, and may give it back while it waits in the window. */
   shared = false;
+  /** Its start, of which the manager must hear first, is still in this process: nobody may begin yet. */
+  unheard = false;
   /** TaskFlags. */
   readonly flags: number;
   readonly #taker: TaskTaker;

@@ -10,11 +10,10 @@
  */
 
 /**
- * Most tasks that a taker asks for, a power of two. The start of one that may run once only leaves in a write of its own:
- * so many must fit into the buffer of a socket whose reader is slow (Linux: 279), or some would still be in this process
- * when it is killed.
+ * Most tasks that a taker asks for, a power of two: two milliseconds of the shortest. Fewer would have both sides wake up
+ * for each handful of them, which costs more than the tasks.
  */
-export const MAX_WINDOW = 128;
+export const MAX_WINDOW = 1024;
 /** Slots of the ring, a power of two: calls that ask while the window fills bring a few more. */
 const CAPACITY = 2 * MAX_WINDOW;
 
@@ -107,6 +106,7 @@ export class SharedWindow {
     numbers[UP_TO] = Math.max(numbers[UP_TO] as number, ...leases);
     Atomics.add(words, RECALLS, 1);
     const slots = new Map<number, number>();
+    const oldest = Math.min(...leases);
     let newest = 0;
     let tail: number;
     do {
@@ -115,7 +115,9 @@ export class SharedWindow {
       slots.clear();
       for (let back = 1; back <= CAPACITY; back++) {
         const slot = slotOf(tail - back);
-        slots.set(numbers[LEASES + slot] as number, slot);
+        const lease = numbers[LEASES + slot] as number;
+        if (lease < oldest) break;
+        slots.set(lease, slot);
       }
       newest = numbers[LEASES + slotOf(tail - 1)] as number;
     } while (Atomics.load(words, TAIL) !== tail);

@@ -47,11 +47,13 @@ export class TakerNotes {
     this.#tell(ToManager.ENDED, lease);
   }
 
-  /** That lease starts, and the manager hears of it first. */
-  starts(lease: number): void {
+  /** That lease starts, and the manager hears of it first. False where the socket did not take all that was said. */
+  starts(lease: number): boolean {
+    const { link } = this.#connection;
     this.#started = lease;
     this.#report();
-    this.#connection.link.flush();
+    link.flush();
+    return link.pending === 0;
   }
 
   /** That lease starts. The manager hears of it after this turn, unless it has ended by then and said so. */
@@ -69,16 +71,13 @@ export class TakerNotes {
     this.#started = this.#reported = 0;
   }
 
-  /** A task has ended at `now`; `half` of the window is left. True if something has been sent. */
-  sendSome(now: number, half: boolean): boolean {
-    const { link } = this.#connection;
-    if (link.writer.generation !== this.#unsent) {
-      this.#unsent = link.writer.generation;
-      this.#unsentSince = now;
-    }
-    if (!half && now - this.#unsentSince <= FLUSH_EVERY) return false;
-    link.flush();
-    return true;
+  /** A task has ended at `now`: whether ends have waited long enough. */
+  mustSend(now: number): boolean {
+    const { generation } = this.#connection.link.writer;
+    if (generation === this.#unsent) return now - this.#unsentSince > FLUSH_EVERY;
+    this.#unsent = generation;
+    this.#unsentSince = now;
+    return false;
   }
 
   #report(): void {

@@ -27,6 +27,8 @@ const WINDOW_TIME = 2;
 const AHEAD = 5;
 /** Durations seen before the window grows. */
 const SEEN = 8;
+/** A window below this is fitted after every task, a larger one when ends leave. */
+const FEW = 8;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
 const IDLE_GIVE_BACK = 5;
 /**
@@ -61,7 +63,7 @@ export class TaskTaker {
   /** When a task last ended here. */
   #active = 0;
   /** Calls that ask for a task, and whom they are for. */
-  readonly #asking = new Map<number, (task: LeasedTask) => void>();
+  readonly #asking = new Map<number, (task: LeasedTask | Promise<LeasedTask>) => void>();
   #serving = false;
   /** Tasks on their way back. */
   #returning = 0;
@@ -83,7 +85,7 @@ export class TaskTaker {
   /** `through`: the queue's handle, or that of a hold on it. */
   getNowait(through: number): Promise<LeasedTask | undefined> {
     const task = this.next();
-    if (task !== undefined) return Promise.resolve(task);
+    if (task !== undefined) return Promise.resolve(this.#hand(task));
     return this.#refills ? this.#readThenAsk(through) : this.#ask(through, true, undefined);
   }
 
@@ -92,13 +94,30 @@ export class TaskTaker {
     this.#refills = false;
     // The first one still comes before the sockets are read again.
     for (let turn = 0; turn < 2 && this.#window.size === 0; turn++) await new Promise(setImmediate);
-    return this.next() ?? this.#ask(through, true, undefined);
+    const task = this.next();
+    return task === undefined ? this.#ask(through, true, undefined) : this.#hand(task);
   }
 
   async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
     checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
-    return this.next() ?? ((await this.#ask(through, false, wait)) as LeasedTask);
+    const task = this.next();
+    return task === undefined ? ((await this.#ask(through, false, wait)) as LeasedTask) : this.#hand(task);
+  }
+
+  /** To whoever asked; one that was taken away while its start was not heard tells so itself. */
+  #hand(task: Leased): Leased | Promise<Leased> {
+    return task.unheard ? this.heard(task).then(() => task) : task;
+  }
+
+  /** Waits until the manager has heard that the task starts. False where it was taken away meanwhile. */
+  async heard(task: Leased): Promise<boolean> {
+    await this.settled();
+    task.unheard = false;
+    task.startedAt = performance.now();
+    if (task.lost === undefined) return true;
+    task.release().catch(() => {});
+    return false;
   }
 
   /** Handed out, and not ended. */
@@ -170,18 +189,15 @@ export class TaskTaker {
 
   /** TASK, STOP and LOST frames. */
   frame(kind: number, reader: Reader): void {
-    if (kind === ToClient.TASK) {
-      while (reader.left > 0) this.#arrived(readTask(this, reader));
-    } else {
-      const lease = reader.u48();
-      const error = errorFrom(reader.item(), this.connection.codec);
-      const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
-      if (kind === ToClient.STOP) return task?.stop(error);
-      if (task !== undefined) return task.lose(error, true);
-      for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
-      // It never begins, or has ended meanwhile.
-      this.#notes.ended(lease);
-    }
+    if (kind === ToClient.TASK) return this.#arrived(reader);
+    const lease = reader.u48();
+    const error = errorFrom(reader.item(), this.connection.codec);
+    const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
+    if (kind === ToClient.STOP) return task?.stop(error);
+    if (task !== undefined) return task.lose(error, true);
+    for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
+    // It never begins, or has ended meanwhile.
+    this.#notes.ended(lease);
   }
 
   /** The manager tells this queue's own lease timeout, or asks for what has not been started. */
@@ -219,11 +235,15 @@ export class TaskTaker {
   ended(task: Leased, ran: number, now: number): void {
     this.returned(task);
     this.#durations.add(ran);
-    this.#fit();
     this.#active = now;
     // Ends leave while the other half of the window runs, so that more is here when it has.
     const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
-    if (this.#notes.sendSome(now, half)) this.#refills = this.#size > 1;
+    const due = this.#notes.mustSend(now) || half;
+    if (due || this.#size < FEW) this.#fit();
+    if (due) {
+      this.connection.link.flush();
+      this.#refills = this.#size > 1;
+    }
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }
 
@@ -253,20 +273,21 @@ export class TaskTaker {
     this.#running.set(task.lease, task);
   }
 
-  #arrived(task: Leased): void {
-    if (this.#returning > 0) {
-      // Sent before the manager heard that the window goes back: earlier tasks are in front of it there.
-      return this.#return(task);
+  #arrived(reader: Reader): void {
+    while (reader.left > 0) {
+      const task = readTask(this, reader);
+      const shared = this.#shared;
+      // While the window goes back, what was sent before the manager heard of it follows: earlier tasks are in front.
+      if (this.#returning > 0 || (shared !== undefined && !(task.shared = shared.add(task.lease)))) {
+        this.#return(task);
+        continue;
+      }
+      this.#window.push(task);
+      this.#refills = false;
+      if (this.#asking.size > 0) this.#serveSoon();
+      else if (this.#idle === undefined) this.#watchIdle();
+      if (shared === undefined && this.#beats === undefined) this.#beat();
     }
-    if (this.#shared !== undefined) {
-      task.shared = this.#shared.add(task.lease);
-      if (!task.shared) return this.#return(task);
-    }
-    this.#window.push(task);
-    this.#refills = false;
-    if (this.#asking.size > 0) this.#serveSoon();
-    else if (this.#idle === undefined) this.#watchIdle();
-    if (this.#shared === undefined && this.#beats === undefined) this.#beat();
   }
 
   /**
@@ -283,7 +304,7 @@ export class TaskTaker {
         if (task === undefined) return;
         this.#asking.delete(id);
         this.connection.cancel(id);
-        resolve(task);
+        resolve(this.#hand(task));
       }
     });
   }
@@ -345,7 +366,8 @@ export class TaskTaker {
         this.#asking.delete(id);
         const task = this.next();
         this.#checkDone();
-        if (task !== undefined || count === 0) resolve(task);
+        if (task !== undefined) resolve(this.#hand(task));
+        else if (count === 0) resolve(undefined);
         // Another flow of this client, or the helper, was faster; whoever has left meanwhile is not heard of again.
         else if (wait?.signal?.aborted === true) failed(wait.signal.reason);
         else ask();
@@ -383,8 +405,10 @@ export class TaskTaker {
   }
 
   /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
-  #tellStart({ lease, flags }: Leased): void {
-    if ((flags & FIRST) !== 0 || this.#durations.mean >= SHORT) this.#notes.starts(lease);
+  #tellStart(task: Leased): void {
+    const { lease, flags } = task;
+    if ((flags & FIRST) !== 0) task.unheard = !this.#notes.starts(lease);
+    else if (this.#durations.mean >= SHORT) this.#notes.starts(lease);
     else this.#notes.startsSoon(lease);
   }
 

@@ -38,7 +38,6 @@ const GRACE = 10_000;
 const LOOK = 250;
 
 keepOwnArguments();
-compileSooner();
 let thread: HelperThread | undefined;
 let loading: Promise<TasksModule> | undefined;
 const stop = new AbortController();
@@ -110,6 +109,8 @@ async function run(orders: WorkerOrders): Promise<void> {
   endOnSignals();
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
   if (orders.idle !== undefined) watchIdleness(orders.idle, source);
+  // Not for what loads the modules, which has run often and will not run again.
+  compileSooner();
   report({ ready: true });
   client[started]();
   try {

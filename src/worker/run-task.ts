@@ -1,4 +1,4 @@
-/** One task, run: its handler called, its outcome reported. */
+/** Tasks, run: their handlers called, their outcomes reported. */
 import {
   ConnectionLostError,
   FrameTooLargeError,
@@ -11,9 +11,11 @@ import type { Leased } from '../proxy/leased-task.ts';
 import { RunningAttempt, type Slots } from '../proxy/running-attempt.ts';
 import type { Handlers, TaskContext } from '../proxy/task-context.ts';
 import { Handle } from '../proxy/task-handle.ts';
+import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask, PutOptions, TaskHandle } from '../tasks.ts';
 import { isPromise, type WaitOptions } from '../waiting.ts';
 import { enterHandler, leaveHandler } from './attribution.ts';
+import type { Flows } from './flows.ts';
 
 /** What a worker loop runs tasks with. */
 export class Runner {
@@ -46,25 +48,58 @@ export class Runner {
   };
 }
 
-/** Starts the task. Undefined where its handler has ended already; otherwise resolves when it has. Never rejects. */
-export function runTask(task: Leased, runner: Runner): Promise<void> | undefined {
-  const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
-  try {
-    if (handler === undefined) throw unknownTask(task.name, runner.handlers);
-    enterHandler(task);
-    const result: unknown = handler(task.input, new Context(task, runner));
-    leaveHandler();
-    if (isPromise(result)) return settle(task, result, runner);
-    if (result instanceof Handle) return settle(task, result.result(), runner);
-    complete(task, result, runner);
-  } catch (error) {
-    leaveHandler();
-    fail(task, error, runner);
+/** What a flow does next: it ends; it asks for more; it goes on. */
+export type Ran = 'retired' | 'none left' | undefined;
+
+/**
+ * Runs `first`, and what lies ready in the window after it, until a handler goes on by itself: the promise resolves when
+ * that has ended. Neither throws nor rejects.
+ *
+ * In one piece on purpose: this is what a worker does for every task, and what is called from a loop that awaits would
+ * be compiled into it a second time.
+ */
+export function runReady(
+  source: TaskTaker,
+  first: Leased | undefined,
+  runner: Runner,
+  flows: Flows,
+): Promise<Ran> | Ran {
+  for (let task = first; task !== undefined; ) {
+    if (task.unheard) {
+      source.keep(task);
+      return runHeard(source, task, runner, flows);
+    }
+    let running: Promise<undefined> | undefined;
+    const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
+    try {
+      if (handler === undefined) throw unknownTask(task.name, runner.handlers);
+      enterHandler(task);
+      const result: unknown = handler(task.input, new Context(task, runner));
+      leaveHandler();
+      if (isPromise(result)) running = settle(task, result, runner);
+      else if (result instanceof Handle) running = settle(task, result.result(), runner);
+      else complete(task, result, runner);
+    } catch (error) {
+      leaveHandler();
+      fail(task, error, runner);
+    }
+    if (running !== undefined) {
+      source.keep(task);
+      return running;
+    }
+    if (flows.retires()) return 'retired';
+    // Where one task follows another in the same turn, its start is the other's end.
+    task = source.start(source.endOf(task));
   }
-  return undefined;
+  return 'none left';
 }
 
-async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<void> {
+async function runHeard(source: TaskTaker, task: Leased, runner: Runner, flows: Flows): Promise<Ran> {
+  return (await source.heard(task)) ? runReady(source, task, runner, flows) : undefined;
+}
+
+/** Resolves when the handler has ended. Never rejects. */
+async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<undefined> {
   try {
     const output = await result;
     // A task in the place of an output: what that outputs.

@@ -11,7 +11,7 @@ import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { Flows } from './flows.ts';
 import { checkHandlers } from './handlers.ts';
-import { Runner, runTask } from './run-task.ts';
+import { Runner, runReady } from './run-task.ts';
 
 /** How a worker loop runs. */
 export interface WorkOptions {
@@ -66,15 +66,12 @@ export async function workWith(
 }
 
 async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<void> {
-  // Where one task follows another in the same turn, its start is the other's end.
-  let now: number | undefined;
   // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
   while (!flows.retires()) {
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
-    const ready = source.start(now);
-    let task: LeasedTask | undefined = ready;
-    now = undefined;
-    if (ready === undefined) {
+    let ran = runReady(source, source.start(undefined), runner, flows);
+    if (ran === 'none left') {
+      let task: LeasedTask | undefined;
       try {
         task = await source.getNowait(source.handle);
         if (task === undefined) {
@@ -97,14 +94,9 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
         task.release().catch(() => {});
         return;
       }
+      ran = runReady(source, task as Leased, runner, flows);
     }
-    const running = runTask(task as Leased, runner);
-    if (running === undefined) {
-      now = source.endOf(task as Leased);
-    } else {
-      if (ready !== undefined) source.keep(ready);
-      await running;
-    }
+    if ((typeof ran === 'object' ? await ran : ran) === 'retired') return;
   }
 }
 

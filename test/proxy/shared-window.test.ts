@@ -27,11 +27,11 @@ test('what has not been started can be taken back, read or not, once', () => {
 
 test('it has so many slots, and then says so', () => {
   const { main, helper } = both();
-  for (let lease = 1; lease <= 256; lease++) expect(main.add(lease)).toBe(true);
-  expect(main.add(257)).toBe(false);
+  for (let lease = 1; lease <= 2048; lease++) expect(main.add(lease)).toBe(true);
+  expect(main.add(2049)).toBe(false);
   expect(main.start(0)).toBe(true);
-  expect(main.add(257)).toBe(true);
-  expect(helper.takeBack([1, 2, 257])).toEqual([2, 257]);
+  expect(main.add(2049)).toBe(true);
+  expect(helper.takeBack([1, 2, 2049])).toEqual([2, 2049]);
 });
 
 test.each([0, 2 ** 31 - 20, -20])(

@@ -1,10 +1,11 @@
 /** What a worker process can do to its task, and what then becomes of both. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { type LeasedTask, TaskFailedError, type TaskRecord, WorkerLostError, type WorkerGroup } from 'quartermaster';
-import { aFolder, aGroup, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
+import { aFolder, aGroup, aRig, fresh, sharedRig, type Started } from '../kit/tasks-rig.ts';
 import { withWindow } from '../kit/windows.ts';
 
 const leftBehind = new URL('../fixtures/left-behind.mjs', import.meta.url);
@@ -296,6 +297,33 @@ describe.each(['embedded', 'process'] as const)('a manager %s', (place) => {
       if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(WorkerLostError);
       expect(marks).toContain(id);
     });
+  });
+});
+
+test('at most once means at most once, also while the manager reads nothing of what has started', async () => {
+  const { client } = await aRig('process');
+  const name = fresh('queue');
+  const queue = client.tasks(name);
+  const group = await aGroup(client, { queue: name, count: 1 });
+  await aWarmWorker(group, queue);
+  const file = path.join(aFolder(), 'marks');
+  const marks = (): number[] => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n').map(Number) : []);
+  // More than a socket takes of what tells their starts, one by one, while nobody reads it.
+  const handles = await Promise.all(
+    Array.from({ length: 1000 }, (_, id) => queue.put('mark', { file, id }, { atMostOnce: true })),
+  );
+  while (marks().length === 0) await new Promise(setImmediate);
+  process.kill(client.pid, 'SIGSTOP');
+  // It comes to a stand: nothing begins before the manager could know. If it does not, that is what shows below.
+  for (let seen = -1; seen !== marks().length; await setTimeout(20)) seen = marks().length;
+  const [worker] = group.workers();
+  process.kill(worker!.pid, 'SIGKILL');
+  process.kill(client.pid, 'SIGCONT');
+  const outcomes = await Promise.allSettled(handles.map((handle) => handle.result()));
+  const all = marks();
+  expect(new Set(all).size).toBe(all.length);
+  outcomes.forEach((outcome) => {
+    if (outcome.status === 'rejected') expect(outcome.reason).toBeInstanceOf(WorkerLostError);
   });
 });
 

@@ -15,6 +15,9 @@ const MAX_PROPERTIES = 15;
 const MAX_KEY = 31;
 /** Most characters of a text: what goes into one byte of length. */
 const MAX_TEXT = 255;
+/** Most bytes of a value that is no text; what stands before a text. */
+const NUMBER = 9;
+const TEXT_HEAD = 2;
 
 // Heads, as MessagePack has them.
 const MAP = 0x80;
@@ -32,7 +35,12 @@ const INT32 = 0xd2;
 const TEXT8 = 0xd9;
 const NEGATIVE = 0xe0;
 
-/** Writes the payload. False where it is the library's: what has been written by then is for the caller to cut off. */
+/**
+ * Writes the payload. False where it is the library's: what has been written by then is for the caller to cut off.
+ *
+ * In one piece, as `readSmall` is, on purpose: what is too large to be compiled into its callers is compiled once, and
+ * not once more for each of them.
+ */
 export function writeSmall(writer: Writer, value: object): boolean {
   // First of all: any other question to a JavaScript Proxy would run its traps.
   if (isProxy(value) || getPrototypeOf(value) !== objectPrototype) return false;
@@ -42,71 +50,57 @@ export function writeSmall(writer: Writer, value: object): boolean {
   writer.u8(MAP | length);
   for (let i = 0; i < length; i++) {
     const key = keys[i] as string;
+    if (key.length > MAX_KEY || key === '__proto__') return false;
     // By descriptor, so that no getter runs: one shows as undefined here, which does not fit.
     const part: unknown = getOwnPropertyDescriptor(value, key)?.value;
-    const size = sizeOf(part);
-    if (size === 0 || key.length > MAX_KEY || key === '__proto__') return false;
-    const at = writer.claim(1 + key.length + size);
+    if (typeof part === 'string' && part.length > MAX_TEXT) return false;
+    const most = 1 + key.length + (typeof part === 'string' ? TEXT_HEAD + part.length : NUMBER);
+    const start = writer.claim(most);
     const { data } = writer;
-    data.setUint8(at, TEXT | key.length);
-    if (!writeAscii(data, at + 1, key)) return false;
-    if (!writePart(data, at + 1 + key.length, size, part)) return false;
+    data.setUint8(start, TEXT | key.length);
+    if (!writeAscii(data, start + 1, key)) return false;
+    let at = start + 1 + key.length;
+    if (typeof part === 'number') {
+      if ((part | 0) !== part) {
+        if (Number.isInteger(part)) return false;
+        data.setUint8(at, FLOAT64);
+        data.setFloat64(at + 1, part);
+        at += 9;
+      } else if (part === 0 && 1 / part < 0) {
+        return false;
+      } else if (part < 0x80 && part >= -0x20) {
+        data.setUint8(at++, part);
+      } else if (part < 0x100 && part >= -0x80) {
+        data.setUint8(at, part < 0 ? INT8 : UINT8);
+        data.setUint8(at + 1, part);
+        at += 2;
+      } else if (part < 0x1_0000 && part >= -0x8000) {
+        data.setUint8(at, part < 0 ? INT16 : UINT16);
+        data.setUint16(at + 1, part);
+        at += 3;
+      } else {
+        data.setUint8(at, part < 0 ? INT32 : UINT32);
+        data.setUint32(at + 1, part);
+        at += 5;
+      }
+    } else if (typeof part === 'string') {
+      if (part.length <= MAX_KEY) {
+        data.setUint8(at++, TEXT | part.length);
+      } else {
+        data.setUint8(at, TEXT8);
+        data.setUint8(at + 1, part.length);
+        at += 2;
+      }
+      if (!writeAscii(data, at, part)) return false;
+      at += part.length;
+    } else if (typeof part === 'boolean' || part === null) {
+      data.setUint8(at++, part === null ? NIL : part ? TRUE : FALSE);
+    } else {
+      return false;
+    }
+    writer.unclaim(start + most - at);
   }
   return getOwnPropertySymbols(value).length === 0;
-}
-
-/** Bytes that it takes; 0 where it does not fit. */
-function sizeOf(part: unknown): number {
-  switch (typeof part) {
-    case 'number':
-      if ((part | 0) !== part) return Number.isInteger(part) ? 0 : 9;
-      if (part === 0) return 1 / part > 0 ? 1 : 0;
-      if (part > 0) return part < 0x80 ? 1 : part < 0x100 ? 2 : part < 0x1_0000 ? 3 : 5;
-      return part >= -0x20 ? 1 : part >= -0x80 ? 2 : part >= -0x8000 ? 3 : 5;
-    case 'string':
-      return part.length <= MAX_KEY ? 1 + part.length : part.length <= MAX_TEXT ? 2 + part.length : 0;
-    case 'boolean':
-      return 1;
-    default:
-      return part === null ? 1 : 0;
-  }
-}
-
-/** False where it does not fit after all. */
-function writePart(data: DataView, at: number, size: number, part: unknown): boolean {
-  if (typeof part === 'number') {
-    writeNumber(data, at, size, part);
-  } else if (typeof part === 'string') {
-    if (part.length <= MAX_KEY) {
-      data.setUint8(at, TEXT | part.length);
-    } else {
-      data.setUint8(at, TEXT8);
-      data.setUint8(at + 1, part.length);
-    }
-    return writeAscii(data, at + size - part.length, part);
-  } else {
-    data.setUint8(at, part === null ? NIL : part === true ? TRUE : FALSE);
-  }
-  return true;
-}
-
-function writeNumber(data: DataView, at: number, size: number, value: number): void {
-  switch (size) {
-    case 1:
-      return data.setUint8(at, value);
-    case 2:
-      data.setUint8(at, value < 0 ? INT8 : UINT8);
-      return data.setUint8(at + 1, value);
-    case 3:
-      data.setUint8(at, value < 0 ? INT16 : UINT16);
-      return data.setUint16(at + 1, value);
-    case 5:
-      data.setUint8(at, value < 0 ? INT32 : UINT32);
-      return data.setUint32(at + 1, value);
-    default:
-      data.setUint8(at, FLOAT64);
-      return data.setFloat64(at + 1, value);
-  }
 }
 
 function writeAscii(data: DataView, at: number, text: string): boolean {
@@ -121,6 +115,9 @@ function writeAscii(data: DataView, at: number, text: string): boolean {
 /** What `readSmall` gives where the payload is the library's. */
 export const notSmall: unique symbol = Symbol('not small');
 
+/** Keys that were read last, each at the hash of its bytes. */
+const known = new Array<string>(64).fill('');
+
 /** Where in the payload reading has come to. One at a time: nothing of a user's runs in between. */
 let at = 0;
 
@@ -133,13 +130,30 @@ export function readSmall(buffer: Buffer, from: number, to: number): unknown {
   for (let i = 0; i < count; i++) {
     const size = (buffer[at] as number) - TEXT;
     if (!(size >= 0 && size <= MAX_KEY && size < to - at)) return notSmall;
-    const key = readKey(buffer, at + 1, size);
-    if (key === undefined || key === '__proto__') return notSmall;
+    // Keys come again and again: those read last, by a hash of their bytes.
+    const first = at + 1;
     at += 1 + size;
-    if (at >= to) return notSmall;
-    const part = readPart(buffer, to);
-    if (part === notSmall) return notSmall;
-    value[key] = part;
+    const slot = (size * 31 + (size === 0 ? 0 : (buffer[first] as number) + 7 * (buffer[at - 1] as number))) & 63;
+    let key = known[slot] as string;
+    let same = key.length === size ? 0 : -1;
+    while (same >= 0 && same < size && key.charCodeAt(same) === buffer[first + same]) same++;
+    if (same !== size) {
+      if (!isAscii(buffer, first, at)) return notSmall;
+      key = known[slot] = buffer.toString('latin1', first, at);
+    }
+    if (at >= to || key === '__proto__') return notSmall;
+    const head = buffer[at] as number;
+    if (head < MAP) {
+      at++;
+      value[key] = head;
+    } else if (head === UINT16 && at + 2 < to) {
+      value[key] = ((buffer[at + 1] as number) << 8) | (buffer[at + 2] as number);
+      at += 3;
+    } else {
+      const part = readPart(buffer, to);
+      if (part === notSmall) return notSmall;
+      value[key] = part;
+    }
   }
   return at === to ? value : notSmall;
 }
@@ -191,22 +205,6 @@ function readText(buffer: Buffer, size: number, to: number): unknown {
   const from = at;
   at += size;
   return at > to || !isAscii(buffer, from, at) ? notSmall : buffer.toString('latin1', from, at);
-}
-
-/** Keys come again and again: those read last, by a hash of their bytes. */
-const known = new Array<string>(64).fill('');
-
-/** Undefined where it is not ASCII. */
-function readKey(buffer: Buffer, from: number, size: number): string | undefined {
-  const slot = (size * 31 + (size === 0 ? 0 : (buffer[from] as number) + 7 * (buffer[from + size - 1] as number))) & 63;
-  const key = known[slot] as string;
-  if (key.length === size) {
-    let i = 0;
-    while (i < size && key.charCodeAt(i) === buffer[from + i]) i++;
-    if (i === size) return key;
-  }
-  if (!isAscii(buffer, from, from + size)) return undefined;
-  return (known[slot] = buffer.toString('latin1', from, from + size));
 }
 
 function isAscii(buffer: Buffer, from: number, to: number): boolean {
