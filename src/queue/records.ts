@@ -23,6 +23,9 @@ class Shelf {
   readonly #revived = new Map<number, number>();
   readonly #endOf: (number: number) => number;
   #stale = 0;
+  /** The oldest one, and when it ended: asked at every end. */
+  #oldest = -1;
+  #oldestEnd = 0;
   count = 0;
   /** Tenths of a millisecond. */
   age = 0;
@@ -33,6 +36,7 @@ class Shelf {
   }
 
   revive({ number }: Task): void {
+    this.#oldest = -1;
     this.#revived.set(number, (this.#revived.get(number) ?? 0) + 1);
     this.#stale++;
   }
@@ -43,8 +47,12 @@ class Shelf {
       const oldest = this.finished.peek();
       if (oldest === undefined) return undefined;
       if (this.#stale > 0 && this.#dropStale(oldest)) continue;
-      if (this.finished.size - this.#stale <= this.count && now - this.#endOf(oldest) <= this.age) {
-        return undefined;
+      if (this.finished.size - this.#stale <= this.count) {
+        if (oldest !== this.#oldest) {
+          this.#oldest = oldest;
+          this.#oldestEnd = this.#endOf(oldest);
+        }
+        if (now - this.#oldestEnd <= this.age) return undefined;
       }
       return this.finished.shift();
     }
