@@ -17,13 +17,17 @@ export class Pace {
   #lastAt = -Infinity;
   #busyUntil = -Infinity;
 
-  constructor(polling: HotPolling = new HotPolling()) {
+  readonly #clock: () => number;
+
+  /** `clock`: monotonic, ms. */
+  constructor(polling: HotPolling = new HotPolling(), clock: () => number = () => performance.now()) {
     this.polling = polling;
+    this.#clock = clock;
   }
 
   /** A chunk of a session has been handled, and its answers are about to leave. `alone`: it was one call. */
   turn(session: Session, alone: boolean): void {
-    const now = performance.now();
+    const now = this.#clock();
     const follows = session === this.#last && now - this.#lastAt < CLOSE;
     if (this.#last !== session || !alone) {
       this.polling.rest();

@@ -10,23 +10,25 @@ import { HotPolling } from '#qm/transport/hot-polling.js';
 const one = {} as Session;
 const other = {} as Session;
 
+let now = 0;
+
 function newPace(): { pace: Pace; polling: HotPolling } {
-  const polling = new HotPolling(2);
-  const pace = new Pace(polling);
+  const polling = new HotPolling(2, () => 0);
+  const pace = new Pace(polling, () => now);
   onTestFinished(() => polling.rest());
   return { pace, polling };
 }
 
 /** Calls of a client that has been the only one for longer than the manager remembers others. */
-async function inSequence(pace: Pace, session: Session): Promise<void> {
+function inSequence(pace: Pace, session: Session): void {
   pace.turn(session, true);
-  await sleep(60);
+  now += 60;
   pace.turn(session, true);
 }
 
-test('a first call is not waited for, a second one that follows is', async () => {
+test('a first call is not waited for, a second one that follows is', () => {
   const { pace, polling } = newPace();
-  await inSequence(pace, one);
+  inSequence(pace, one);
   expect(polling.spinning).toBe(false);
   pace.turn(one, true);
   expect(polling.spinning).toBe(true);
@@ -35,9 +37,9 @@ test('a first call is not waited for, a second one that follows is', async () =>
 test.each<[string, (pace: Pace) => void]>([
   ['a chunk with more than one call', (pace) => pace.turn(one, false)],
   ['a call of another client', (pace) => pace.turn(other, true)],
-])('%s: no polling for a while', async (_, busy) => {
+])('%s: no polling for a while', (_, busy) => {
   const { pace, polling } = newPace();
-  await inSequence(pace, one);
+  inSequence(pace, one);
   busy(pace);
   for (let i = 0; i < 5; i++) pace.turn(one, true);
   expect(polling.spinning).toBe(false);

@@ -2,14 +2,20 @@
 import { describe, expect, test } from 'vitest';
 import { HotPolling } from '#qm/transport/hot-polling.js';
 
-/** Resolves when it goes round the loop no more. */
+let now = 0;
+const aPolling = (cores = 2): HotPolling => new HotPolling(cores, () => now);
+
+/** Resolves when it goes round the loop no more; a round takes 0.05 ms. */
 async function settled(polling: HotPolling): Promise<void> {
-  while (polling.spinning) await new Promise(setImmediate);
+  while (polling.spinning) {
+    now += 0.05;
+    await new Promise(setImmediate);
+  }
 }
 
 describe('hot polling', () => {
   test('waits without sleeping until what is expected has come', async () => {
-    const polling = new HotPolling(2);
+    const polling = aPolling();
     polling.expects();
     expect(polling.spinning).toBe(true);
     polling.arrived();
@@ -18,7 +24,7 @@ describe('hot polling', () => {
   });
 
   test('ends by itself, and passes over ever more occasions', async () => {
-    const polling = new HotPolling(2);
+    const polling = aPolling();
     const tried: number[] = [];
     for (let occasion = 0; occasion < 20; occasion++) {
       polling.expects();
@@ -30,7 +36,7 @@ describe('hot polling', () => {
   });
 
   test('is tried again as before once it has paid a few times', async () => {
-    const polling = new HotPolling(2);
+    const polling = aPolling();
     for (let miss = 0; miss < 3;) {
       polling.expects();
       if (polling.spinning) miss++;
@@ -54,7 +60,7 @@ describe('hot polling', () => {
   });
 
   test('what ends it for other work is neither the one nor the other', async () => {
-    const polling = new HotPolling(2);
+    const polling = aPolling();
     polling.expects();
     polling.rest();
     await settled(polling);
@@ -62,8 +68,25 @@ describe('hot polling', () => {
     expect([polling.paid, polling.unpaid]).toEqual([0, 0]);
   });
 
+  test.each(['nothing comes', 'what is expected comes'])(
+    'is left for long where somebody else has had the core meanwhile, whether %s',
+    async (what) => {
+      const polling = aPolling();
+      polling.expects();
+      now += 2;
+      if (what === 'what is expected comes') polling.arrived();
+      await settled(polling);
+      let passed = 0;
+      for (; !polling.spinning; passed++) polling.expects();
+      expect(passed).toBe(1025);
+      expect(polling.paid).toBe(0);
+      polling.rest();
+      await settled(polling);
+    },
+  );
+
   test('never runs where there is one core', () => {
-    const polling = new HotPolling(1);
+    const polling = aPolling(1);
     polling.expects();
     expect(polling.spinning).toBe(false);
   });
