@@ -23,7 +23,10 @@ const [closed] = await timed(() => other.close());
 const pids = [client.pid, ...workerGroup.workers().map(({ pid }) => pid)];
 const [workersEnded] = await timed(() => workerGroup.close());
 const [managerEnded] = await timed(() => client.shutdown());
-const [poolStarted, pool] = await timed(() => startPool({ tasks, workers }));
+const [poolStarted, started] = await timed(() => startPool({ tasks, workers }));
+const pool = /** @type {import('quartermaster').Pool<import('quartermaster').Handlers>} */ (
+  /** @type {unknown} */ (started)
+);
 check((await pool.run('noop', { i: 1 })) === 2, 'the task of the pool gave something other than 2');
 pids.push(pool.client.pid, ...pool.workers().map(({ pid }) => pid));
 const [poolEnded] = await timed(() => pool.close());

@@ -48,7 +48,7 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
   }
   if (typeof value === 'object') {
     const start = writer.startPacked();
-    if (writeSmall(writer, value as object)) {
+    if (writeSmall(writer, value)) {
       writer.endPacked(start);
       return false;
     }

@@ -64,7 +64,7 @@ export function runReady(
   runner: Runner,
   flows: Flows,
 ): Promise<Ran> | Ran {
-  for (let task = first; task !== undefined; ) {
+  for (let task = first; task !== undefined;) {
     if (task.unheard) {
       source.keep(task);
       return runHeard(source, task, runner, flows);

@@ -1,6 +1,6 @@
 /** What is loaded lazily is loaded by whoever needs it, and is all there at once for programs; a worker has it all. */
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
