@@ -1,7 +1,7 @@
 /** What a figure should be, and whether it is. */
 
 /**
- * @typedef {'ratio' | 'perSecond' | 'µs' | 'ms' | 'bytes'} Unit
+ * @typedef {'ratio' | 'perSecond' | 'mbPerSecond' | 'µs' | 'ms' | 'bytes'} Unit
  *
  * @typedef {object} Bound
  * @property {Unit} unit
@@ -63,6 +63,8 @@ export function inUnit(value, unit) {
       return String(Number(value.toFixed(2)));
     case 'perSecond':
       return `${whole(value)}/s`;
+    case 'mbPerSecond':
+      return `${whole(value)} MB/s`;
     case 'bytes':
       return `${whole(value)} B`;
     default:

@@ -2,6 +2,7 @@
 import { noopTasks } from './t1-noop-tasks.mjs';
 import { oneCall } from './t3-one-call.mjs';
 import { callsInFlight } from './t4-calls-in-flight.mjs';
+import { payload } from './t5-payload.mjs';
 import { skew } from './t6-skew.mjs';
 import { memory } from './t9-memory.mjs';
 import { start } from './t11-start.mjs';
@@ -18,4 +19,4 @@ import { recovery } from './t12-recovery.mjs';
  */
 
 /** @type {readonly Workload[]} */
-export const workloads = [noopTasks, oneCall, callsInFlight, skew, memory, start, recovery];
+export const workloads = [noopTasks, oneCall, callsInFlight, payload, skew, memory, start, recovery];
