@@ -8,6 +8,7 @@ import { GONE, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { textOf } from './arguments.ts';
+import { Arenas } from './arenas.ts';
 import type { Call } from './call.ts';
 import { Collector } from './collector.ts';
 import type { NewMutex } from './gate.ts';
@@ -39,6 +40,7 @@ export class ManagerCore {
   readonly wrapped = new WeakMap<object, SharedObject>();
   readonly sessions = new Map<number, Session>();
   readonly vouchers = new Vouchers();
+  readonly arenas = new Arenas();
   /** Ends unnamed objects that nobody can reach. */
   readonly collector: Collector;
   readonly newMutex: NewMutex;
@@ -254,6 +256,16 @@ export class ManagerCore {
     return undefined;
   }
 
+  /** Sessions that have asked for an arena. */
+  sessionsWithArenas(): Session[] {
+    return [...this.sessions.values()].filter(({ hasArenas }) => hasArenas);
+  }
+
+  /** No region of that arena will be named any more. */
+  arenaGone(arena: number): void {
+    for (const session of this.sessions.values()) session.arenaGone(arena);
+  }
+
   addBoard(board: Tasks): void {
     this.#boards.add(board);
   }
@@ -309,6 +321,7 @@ export class ManagerCore {
       session.end();
     }
     this.sessions.clear();
+    this.arenas.close();
     this.#objects.clear();
     this.#named.clear();
   }

@@ -21,6 +21,7 @@ import type { ManagerCore } from './core.ts';
 import { Feeds } from './feed.ts';
 import type { Hold } from './hold.ts';
 import { Loans } from './loans.ts';
+import { SessionArenas } from './session-arenas.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
 import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
@@ -77,6 +78,7 @@ export class Session {
   #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
   #loans: Loans | undefined;
+  #arenas: SessionArenas | undefined;
   #paused = false;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
@@ -154,6 +156,10 @@ export class Session {
         return;
       case ToManager.RETURNED:
         return this.#lending.returned();
+      case ToManager.WANT_ARENA:
+      case ToManager.OPENED:
+      case ToManager.COPIED:
+        return this.arenas.frame(kind, reader);
       case ToManager.READ:
         return this.feeds.read(reader.u32(), reader.u32());
       default:
@@ -272,6 +278,20 @@ export class Session {
     return (this.#loans ??= new Loans(this));
   }
 
+  /** What the client has of arenas: made for the first large value. */
+  get arenas(): SessionArenas {
+    return (this.#arenas ??= new SessionArenas(this));
+  }
+
+  get hasArenas(): boolean {
+    return this.#arenas !== undefined;
+  }
+
+  /** No region of that arena will be named any more. */
+  arenaGone(arena: number): void {
+    this.#arenas?.gone(arena);
+  }
+
   drop(handle: number): void {
     const entry = this.handles.get(handle);
     if (entry === undefined) return;
@@ -302,6 +322,7 @@ export class Session {
     this.handles.clear();
     for (const { object } of objects) if (object !== undefined) this.manager.release(object);
     this.#loans?.end();
+    this.#arenas?.end();
     this.#outbox = [];
   }
 

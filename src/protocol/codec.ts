@@ -18,11 +18,11 @@
  */
 import { ProtocolError, QuartermasterError, UnserializableError } from '../errors.ts';
 import { assemble } from './codec/assemble.ts';
-import { MarkedTree, readTree, shareTree, writeTree } from './codec/bytes.ts';
+import { joined, MarkedTree, readTree, shareTree, sizeOf, writeTree } from './codec/bytes.ts';
 import type { CodecContext } from './codec/context.ts';
 import { isPlain } from './codec/plain.ts';
 import { notSmall, readSmall, writeSmall } from './codec/small.ts';
-import { takeApart } from './codec/take-apart.ts';
+import { type Parts, takeApart } from './codec/take-apart.ts';
 import {
   type Item,
   type JobRefInfo,
@@ -75,12 +75,27 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
     } catch (error) {
       throw encodingError(error, root);
     }
-    writer.packedBytes(bytes);
+    if (!writer.store([bytes], bytes.length)) writer.packedBytes(bytes);
     return false;
   }
-  const item = encode(value, context, root);
-  writer.item(item);
-  return item instanceof Packed && item.proxies.length + item.jobs.length > 0;
+  if (isScalar(value)) {
+    writer.item(value);
+    return false;
+  }
+  let parts: Parts;
+  let head: Uint8Array;
+  try {
+    parts = takeApart(value, context, root, false);
+    head = shareTree(parts.tree);
+  } catch (error) {
+    throw encodingError(error, root);
+  }
+  const { blobs, proxies, jobs } = parts;
+  const named = proxies.length + jobs.length > 0;
+  if (named || !writer.store([head, ...blobs], sizeOf(head, blobs))) {
+    writer.item(new Packed(joined(head, blobs), proxies, jobs));
+  }
+  return named;
 }
 
 /** `decode` straight from a frame: the value of the item that stands next in it. */
@@ -91,8 +106,8 @@ export function decodeFrom(reader: Reader, context: CodecContext = nothing): unk
   const from = reader.claim(size);
   const value = readSmall(buffer, from, from + size);
   if (value !== notSmall) return value;
-  // Whatever of the bytes goes into the value is copied by then.
-  return unpack(new Packed(buffer.subarray(from, from + size)), context);
+  // What of the bytes goes into the value is copied by then, but for large buffers in memory that is nobody else's.
+  return unpack(new Packed(buffer.subarray(from, from + size)), context, reader.owns);
 }
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */
@@ -157,10 +172,11 @@ function isScalar(value: unknown): value is Scalar {
   }
 }
 
-function unpack(packed: Packed, context: CodecContext): unknown {
+/** `owned`: the memory of the bytes is nobody else's, and may become part of the value. */
+function unpack(packed: Packed, context: CodecContext, owned = false): unknown {
   try {
     const tree = readTree(packed.bytes);
-    return tree instanceof MarkedTree ? assemble(tree, packed, context) : tree;
+    return tree instanceof MarkedTree ? assemble(tree, packed, context, owned) : tree;
   } catch (error) {
     // Ours says what it is, and so does what a context throws (a disposed proxy); the rest is the engine's and the library's answer to bad bytes.
     if (error instanceof QuartermasterError) throw error;

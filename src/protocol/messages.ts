@@ -107,6 +107,13 @@ export const ToManager = {
   PART: 51,
   /** u32 call, u32 count: so many more values of the feed that answers the call have been read */
   READ: 40,
+
+  /** nothing: large values are to be sent, and an arena is wanted for them. Answered by ARENA where there is one. */
+  WANT_ARENA: 54,
+  /** u32 arena, u8 1 = its file is open here: regions of it may be named to this client */
+  OPENED: 55,
+  /** u32 arena, u48 offset: the bytes of that region, which was named to this client, have been copied */
+  COPIED: 56,
 } as const;
 
 /** Manager to client. */
@@ -159,6 +166,15 @@ export const ToClient = {
   LONG: 170,
   /** bytes: the next of the long frame that is under way */
   PART: 171,
+  /**
+   * u32 arena, u32 descriptor of its file in the manager's process, u48 bytes that this client may write there (0: it may
+   * read), 16 bytes that its file begins with
+   */
+  ARENA: 174,
+  /** u48 offset: nobody needs that region of this client's arena any more */
+  FREED: 175,
+  /** u32 arena: no region of it will be named any more */
+  ARENA_GONE: 176,
   /** u32 call: what it answers with is a feed. Only for calls that may answer otherwise as well. */
   FEED: 160,
   /** u32 call, u32 how many values before it were dropped, rest: the next value of the feed, which ends with DONE or FAILED */

@@ -11,10 +11,11 @@ import { ConnectionLostError, ProtocolError } from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
 import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
-import type { Item, Reader } from '../protocol/wire.ts';
+import { type Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
+import { Arenas } from './arenas.ts';
 import { type Body, writeHeld } from './bodies.ts';
 import { Handles, type Opening } from './handles.ts';
 import type { Welcome } from './enter.ts';
@@ -39,6 +40,7 @@ export class Connection extends EventEmitter {
   /** Names of tasks by the manager's index. */
   readonly names: string[] = [];
   readonly handles = new Handles();
+  arenas: Arenas;
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
   readonly #enter: Enter | undefined;
@@ -65,6 +67,7 @@ export class Connection extends EventEmitter {
     this.address = address;
     this.link = entered.link;
     this.welcome = entered.welcome;
+    this.arenas = new Arenas(this.link, this.welcome.pid);
     this.#enter = enter;
     this.#comesBack = comesBack;
     this.#start();
@@ -257,6 +260,7 @@ export class Connection extends EventEmitter {
 
   #start(): void {
     this.link.carryLong(sideOfClient(this.handles.openings));
+    this.link.writer.storeIn(this.arenas);
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
       closed: (error) => this.#lost(error),
@@ -293,8 +297,12 @@ export class Connection extends EventEmitter {
         return this.#outcomes(reader);
       case ToClient.TASK:
       case ToClient.LOST:
-      case ToClient.STOP:
-        return this.handles.listener(reader.u32())?.frame?.(kind, reader);
+      case ToClient.STOP: {
+        const listener = this.handles.listener(reader.u32());
+        if (listener?.frame !== undefined) return listener.frame(kind, reader);
+        if (kind === ToClient.TASK) this.arenas.skipTasks(reader);
+        return;
+      }
       case ToClient.DONE: {
         const first = reader.u32();
         const end = first + reader.u32();
@@ -337,6 +345,10 @@ export class Connection extends EventEmitter {
       case ToClient.FEED:
       case ToClient.ITEM:
         return readFeed(kind, this.#calls, reader);
+      case ToClient.ARENA:
+      case ToClient.FREED:
+      case ToClient.ARENA_GONE:
+        return this.arenas.frame(kind, reader);
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;
@@ -361,7 +373,16 @@ export class Connection extends EventEmitter {
       const end = reader.entry();
       const id = reader.u32();
       const pending = this.#calls.get(id);
-      if (pending?.outcome(reader.u8() === Outcome.succeeded, reader)) this.forget(id);
+      const succeeded = reader.u8() === Outcome.succeeded;
+      const region = reader.regionUntil(end);
+      if (region === undefined) {
+        if (pending?.outcome(succeeded, reader)) this.forget(id);
+      } else if (pending === undefined) {
+        this.arenas.skip(region);
+      } else {
+        const item = this.arenas.copy(region);
+        if (pending.outcome(succeeded, new Reader(item, 0, item.length, true))) this.forget(id);
+      }
       reader.skipTo(end);
     }
   }
@@ -392,6 +413,7 @@ export class Connection extends EventEmitter {
 
   /** Settles what the session held, then, if there is a new one, goes on with it. */
   #endSession(reason: Error): void {
+    this.arenas.close();
     const calls = [...this.#inDoubt, ...this.#calls.values()];
     this.#inDoubt = [];
     this.#calls.clear();
@@ -405,6 +427,7 @@ export class Connection extends EventEmitter {
       this.#told.clear();
       this.names.length = 0;
       this.handles.forgetUnnamed();
+      this.arenas = new Arenas(this.link, this.welcome.pid);
       this.#start();
       for (const [handle, opening] of this.handles.openings) this.#sendOpen(handle, opening);
     }

@@ -38,9 +38,14 @@ export function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = data.getUint16(at + 15, true);
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  const region = reader.regionUntil(end);
+  if (region !== undefined) {
+    const item = taker.connection.arenas.copy(region);
+    return new Leased(taker, lease, number, id, name, attempt, item, 0, item.length, true, outputs, flags);
+  }
   const from = reader.position;
   reader.skipTo(end);
-  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, flags);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, reader.owns, outputs, flags);
 }
 
 function outputsFrom(item: Item): Outputs {

@@ -8,6 +8,7 @@ import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
 import { type Failure, type Holder, type Task } from '../../queue/task.ts';
+import { StoredPayload } from '../arenas.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -19,7 +20,7 @@ import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
 import { Outcomes } from './outcomes.ts';
-import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
+import { causeOf, checkSame, discardPayload, payloadFrom, readPayload, restPayload, stackOf } from './payload.ts';
 import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
 import { Putters } from './putters.ts';
 import { Runs } from './runs.ts';
@@ -84,8 +85,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const name = session.taskNames[reader.u16()];
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
     const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
-    const bytesIn = end - reader.position;
-    const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+    const from = reader.position;
+    const input = readPayload(session, reader, end, (flags & PutFlags.refs) !== 0);
+    const bytesIn = input instanceof StoredPayload ? input.itemBytes : end - from;
     if (held || (this.holder === undefined && this.gate.free)) {
       if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
         this.#putPlain(session, call, name, input, bytesIn, flags);
@@ -140,9 +142,10 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const number = getU48(data, at + 6);
     const ranFor = data.getUint32(at + 12, true);
     const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
-    const bytesOut = end - reader.position;
-    const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
+    const from = reader.position;
+    const output = readPayload(session, reader, end, refs);
+    const bytesOut = output instanceof StoredPayload ? output.itemBytes : end - from;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return discardPayload(output);
     const answer = this.queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
@@ -152,8 +155,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     if (answer !== 'lost') {
       this.#leaseEnded(taker, lease, answer);
       if (call !== 0) session.done(call);
-    } else if (call !== 0) {
-      refuseLease(session, call, lease);
+    } else {
+      discardPayload(output);
+      if (call !== 0) refuseLease(session, call, lease);
     }
   }
 
@@ -244,6 +248,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     // The record has them until it is forgotten.
     if (task.output instanceof Packed) this.keep(task.output);
     else if (task.failure !== undefined) this.keep(causeOf(task));
+    restPayload(task.output);
+    restPayload(task.input);
     if (task.run !== undefined) this.runs.changed(task);
     this.outcomes.settled(task);
     if (this.#children.size > 0) this.#children.ended(task);
@@ -261,16 +267,21 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   discarded(input: object): void {
-    if (input instanceof Packed) this.letGo(input);
+    this.#discard(input);
   }
 
   forgotten(task: Task): void {
-    for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+    for (const item of [task.input, task.output, causeOf(task)]) this.#discard(item);
   }
 
   revived(task: Task): void {
-    for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+    for (const item of [task.output, causeOf(task)]) this.#discard(item);
     if (task.run !== undefined) this.runs.revived(task);
+  }
+
+  #discard(payload: unknown): void {
+    if (payload instanceof Packed) this.letGo(payload);
+    else discardPayload(payload);
   }
 
   wake(at: number): void {
@@ -322,7 +333,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const { session, call } = put;
     try {
       const id = this.#children.idOf(put);
-      if (id !== undefined && this.#repeated(put, id)) return;
+      if (id !== undefined && this.#repeated(put, id)) return discardPayload(put.input);
       if (this.queue.shut) throw this.shutError();
       if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
@@ -334,6 +345,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
         this.#putters.add(put, () => this.#admit());
       }
     } catch (error) {
+      discardPayload(put.input);
       session.failed(call, error);
     }
   }

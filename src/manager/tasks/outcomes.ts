@@ -103,7 +103,7 @@ export class Outcomes {
     writer.data.setUint8(at + 4, succeeded ? Outcome.succeeded : Outcome.failed);
     if (succeeded) {
       if (task.output instanceof Packed) session.lendNamed(task.output);
-      writePayload(writer, task.output);
+      writePayload(session, task.output);
     } else {
       const failure = failureItem(task.failure as Failure);
       session.lendNamed(failure);

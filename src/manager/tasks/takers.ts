@@ -305,7 +305,7 @@ export class Takers {
     if (jobs !== undefined) {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }
-    writePayload(writer, input);
+    writePayload(session, input);
     try {
       link.endEntry();
     } catch (error) {
