@@ -4,6 +4,7 @@ const inCi = process.env['CI'] === 'true';
 
 export default defineConfig({
   test: {
+    server: { deps: { external: [/\/dist\//] } }, // what is compiled runs as it does for users: Node.js loads it
     include: ['test/**/*.test.ts'],
     pool: 'forks', // tests spawn processes, signal them and count descriptors: a thread of the runner would be in the way
     maxWorkers: 2,

@@ -48,3 +48,28 @@ export function checkNoops(results, n) {
   check(results.length === n, `${results.length} results of ${n} tasks`);
   for (let i = 0; i < n; i++) check(results[i] === i + 1, `task ${i} gave ${String(results[i])}, not ${i + 1}`);
 }
+
+/**
+ * T5: `echo` is given a Buffer of `size` bytes, `n` times, each once the last has come back; every byte is compared.
+ * The first `warmUp` are not timed.
+ *
+ * @param {(bytes: Buffer) => Promise<unknown>} echo
+ * @param {number} n
+ * @param {number} size
+ * @param {number} warmUp
+ * @returns {Promise<{ seconds: number, mbPerSec: number }>} of the echoes alone; a byte that went there and back counts once
+ */
+export async function timeEchoes(echo, n, size, warmUp) {
+  const bytes = Buffer.alloc(size);
+  for (let i = 0; i < size; i += 4096) bytes.fill(i / 4096, i, i + 4096);
+  let ms = 0;
+  for (let i = -warmUp; i < n; i++) {
+    bytes.writeInt32LE(i, 0);
+    bytes.writeInt32LE(i, size - 4);
+    const start = performance.now();
+    const back = await echo(bytes);
+    if (i >= 0) ms += performance.now() - start;
+    check(Buffer.isBuffer(back) && bytes.equals(back), `echo ${i} of ${n} is not what was sent`);
+  }
+  return { seconds: ms / 1000, mbPerSec: (n * size) / 1e3 / ms };
+}

@@ -1,15 +1,16 @@
 /**
- * The benchmarks: `npm run bench -- [T1 T3 …] [options]`. Prints a table for each workload, with the limit and the peers
- * of the same run beside ours and the targets below; exits with 1 where a result was wrong or a program did not end,
- * never because a target was missed.
+ * The benchmarks: `npm run bench -- [T1 T3 …] [options]`, and with the peers `npm run bench:peers -- …`. Prints a table
+ * for each workload, with the limit and the peers of the same run beside ours and the targets below.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench } from './harness/bench.mjs';
+import { toSvg } from './harness/chart.mjs';
 import { thisMachine } from './harness/machine.mjs';
-import { ProgramFailed } from './harness/program.mjs';
-import { toJson, toMarkdown } from './harness/report.mjs';
+import { areInstalled, install } from './harness/peers.mjs';
+import { withFigures } from './harness/readme.mjs';
+import { formatted, toJson, toMarkdown } from './harness/report.mjs';
 import { workloads } from './workloads/all.mjs';
 
 const USAGE = `npm run bench -- [workloads] [options]
@@ -19,10 +20,17 @@ ${workloads.map(({ id, title }) => `  ${id.padEnd(4)} ${title}`).join('\n')}
   --rounds N       instead of each workload's own number
   --quick          small sizes, one round: whether it works, not how fast
   --full           the largest sizes: T9 with 1,000,000 tasks
+  --peers          also pools of others, which are installed below bench/peers first
   --json FILE      the figures of every round
   --markdown FILE  what is printed
+  --charts FOLDER  an SVG for each workload that has a chart: t1.svg, …
+  --readme FILE    puts the figures of T1 into the part of the file that is made for them
   --timeout MS     for one program
-  --tasks FILE     run the handlers of this tasks module: they must give the same results`;
+  --tasks FILE     run the handlers of this tasks module: they must give the same results
+
+Exit code 0: all was measured, and every result was right; a target that was missed is no failure.
+1: a result was wrong, or a program failed or did not end; what else was measured is there all the same.
+2: what was asked for makes no sense, or cannot be had here. 130, 143: ended by SIGINT, SIGTERM, with all it had started.`;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -43,12 +51,19 @@ async function main(args) {
     console.log(USAGE);
     return 0;
   }
+  try {
+    if (asked.settings.peers) install();
+  } catch (error) {
+    return refuse(/** @type {Error} */ (error).message);
+  }
+  if (asked.charts !== undefined && !areInstalled())
+    return refuse('--charts needs what `npm run bench:peers` installs: use that command, or add --peers.');
   const machine = thisMachine();
   const bench = new Bench(asked.settings);
   const sections = [];
   for (const workload of asked.chosen) sections.push(await sectionOf(workload, bench));
   const run = {
-    command: ['npm run bench --', ...args].join(' '),
+    command: commandOf(args),
     made: new Date().toISOString().slice(0, 10),
     quick: asked.settings.quick,
     machine,
@@ -58,7 +73,29 @@ async function main(args) {
   process.stdout.write(markdown);
   if (asked.json !== undefined) write(asked.json, toJson(run));
   if (asked.markdown !== undefined) write(asked.markdown, markdown);
-  return sections.some(({ failure }) => failure !== undefined) ? 1 : 0;
+  if (asked.charts !== undefined) {
+    for (const section of sections) {
+      const svg = await toSvg(run, section);
+      if (svg !== undefined) write(path.join(asked.charts, `${section.id.toLowerCase()}.svg`), svg);
+    }
+  }
+  const failed = sections.some(({ failures }) => failures.length > 0);
+  if (asked.readme === undefined) return failed ? 1 : 0;
+  try {
+    if (failed) throw new Error('something has failed');
+    write(asked.readme, await formatted(withFigures(readFileSync(asked.readme, 'utf8'), run)));
+  } catch (error) {
+    console.error(`${asked.readme} stays as it is: ${/** @type {Error} */ (error).message}`);
+    return 1;
+  }
+  return 0;
+}
+
+/** As somebody would type it. @param {string[]} args */
+function commandOf(args) {
+  const others = args.filter((arg) => arg !== '--peers');
+  const command = others.length === args.length ? 'npm run bench' : 'npm run bench:peers';
+  return others.length === 0 ? command : [command, '--', ...others].join(' ');
 }
 
 /** @param {string[]} args */
@@ -70,6 +107,9 @@ function askedFor(args) {
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       full: { type: 'boolean', default: false },
+      peers: { type: 'boolean', default: false },
+      charts: { type: 'string' },
+      readme: { type: 'string' },
       json: { type: 'string' },
       markdown: { type: 'string' },
       timeout: { type: 'string' },
@@ -77,19 +117,21 @@ function askedFor(args) {
       help: { type: 'boolean', default: false },
     },
   });
-  const { quick = false, full = false, help = false, json, markdown, tasks } = values;
+  const { quick = false, full = false, peers = false, help = false, tasks, ...files } = values;
   for (const id of positionals) {
     if (!workloads.some((workload) => workload.id === id)) throw new TypeError(`There is no workload '${id}'.`);
   }
   const settings = {
     quick,
     full,
+    peers,
     rounds: wholeNumber('rounds', values.rounds),
     timeout: wholeNumber('timeout', values.timeout),
     tasks: tasks === undefined ? undefined : path.resolve(tasks),
   };
   const chosen = workloads.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
-  return { settings, chosen, help, json, markdown };
+  const { json, markdown, charts, readme } = files;
+  return { settings, chosen, help, json, markdown, charts, readme };
 }
 
 /**
@@ -112,11 +154,11 @@ function wholeNumber(name, text) {
  */
 async function sectionOf({ id, title, about, run }, bench) {
   try {
-    return { id, title, about, ...(await run(bench)) };
+    const outcome = await run(bench);
+    return { id, title, about, ...outcome, failures: bench.takeFailures() };
   } catch (error) {
-    const failure = error instanceof ProgramFailed ? error.message : String(/** @type {Error} */ (error).stack);
-    console.error(failure);
-    return { id, title, about, tables: [], targets: [], failure };
+    console.error(error);
+    return { id, title, about, tables: [], targets: [], failures: [...bench.takeFailures(), String(error)] };
   }
 }
 

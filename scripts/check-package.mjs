@@ -30,6 +30,7 @@ function contentProblems() {
   const files = JSON.parse(npmOutput(['pack', '--dry-run', '--json'], root))[0].files.map((file) => file.path);
   const present = new Set(files);
   const documents = ['package.json', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'LICENSE'];
+  documents.push('schema/graph.schema.json', 'docs/graph-files.md');
   const isSource = /^src\/.*\.ts$/;
   const isOutput = /^dist\/.*\.(d\.ts|js)(\.map)?$/;
   const wanted = [
@@ -73,9 +74,30 @@ function tryInstalled() {
       });
       console.log(`import('${name}') from the installed tarball: ${count.trim()} exports`);
     }
+    for (const command of Object.keys(manifest.bin)) tryCommand(command, folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * The installed command runs a graph file, as its users start it.
+ *
+ * @param {string} command
+ * @param {string} folder
+ */
+function tryCommand(command, folder) {
+  const options = { cwd: folder, encoding: /** @type {const} */ ('utf8'), shell: process.platform === 'win32' };
+  const bin = path.join(folder, 'node_modules', '.bin', command);
+  const version = execFileSync(bin, ['--version'], options).trim();
+  if (version !== manifest.version) throw new Error(`${command} --version printed '${version}'`);
+  const graph = { jobs: { a: { run: 'echo made' }, b: { run: 'echo "${{ jobs.a.output }} it"' } } };
+  writeFileSync(path.join(folder, 'build.json'), JSON.stringify(graph));
+  const lines = execFileSync(bin, ['run', 'build.json', '--json'], options).trim().split('\n');
+  const ended = lines.map((line) => JSON.parse(line)).filter(({ state }) => state === 'succeeded');
+  const outputs = ended.map(({ output }) => output).join(', ');
+  if (outputs !== 'made, made it') throw new Error(`${command} run made ${outputs}`);
+  console.log(`${command} ${version} from the installed tarball ran a graph file`);
 }
 
 /**

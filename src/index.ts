@@ -1,39 +1,6 @@
-/** Quartermaster: everything that users import. */
-export {
-  AuthenticationError,
-  BrokenBarrierError,
-  BrokenPoolError,
-  ConnectionLostError,
-  CycleError,
-  DeadlockError,
-  DependencyFailedError,
-  DuplicateJobError,
-  DuplicateTaskError,
-  FrameTooLargeError,
-  LeaseLostError,
-  ManagerGoneError,
-  NonRetryableError,
-  NotLockOwnerError,
-  PoolTerminatedError,
-  ProtocolError,
-  ProxyDisposedError,
-  QuartermasterError,
-  QueueFullError,
-  QueueShutdownError,
-  TaskCancelledError,
-  TaskExpiredError,
-  TaskFailedError,
-  TaskTimeoutError,
-  TimeoutError,
-  TooManyConnectionsError,
-  TypeMismatchError,
-  UnknownJobError,
-  UnknownMethodError,
-  UnknownTaskError,
-  UnserializableError,
-  WorkerLostError,
-  type ErrorCode,
-} from './errors.ts';
+/** Quartermaster: everything that users import. In a worker it is start/in-worker.ts, the same with less behind it. */
+import './start/at-once.ts';
+export * from './public-errors.ts';
 export type {
   LockHolder,
   LockSummary,
@@ -58,11 +25,13 @@ export type { ListProxy } from './proxy/list-proxy.ts';
 export type { NamespaceProxy } from './proxy/namespace-proxy.ts';
 export type { RLockOptions, RLockProxy } from './proxy/rlock-proxy.ts';
 export type { SetProxy } from './proxy/set-proxy.ts';
-export type { GraphRun, JobEvent, RunGraphOptions, RunProgress } from './proxy/graph-run.ts';
+export type { GraphRun } from './proxy/graph-run.ts';
 export type { Inspector } from './proxy/inspector.ts';
 export type { JobOptions } from './proxy/job.ts';
 export { type CriticalPath, JobGraph } from './proxy/job-graph.ts';
 export type { JobGraphJSON, JobJSON } from './proxy/job-graph-json.ts';
+export type { JobEvent, RunProgress } from './proxy/run-events.ts';
+export type { RunGraphOptions } from './proxy/submit-graph.ts';
 export type { ConditionOptions, ConditionProxy } from './proxy/condition-proxy.ts';
 export type { AcquireOptions } from './proxy/grantor-proxy.ts';
 export type { LockGuard } from './proxy/lock-guard.ts';
@@ -78,7 +47,7 @@ export type { GuardOptions, HoldOptions } from './proxy/object-proxy.ts';
 export type { PutManyOptions } from './proxy/put-options.ts';
 export type { QueueOptions, QueueProxy, QueuePutOptions } from './proxy/queue-proxy.ts';
 export { asCompleted, wait, type Waited, type WaitForOptions } from './proxy/as-completed.ts';
-export type { MapOptions } from './proxy/map.ts';
+export type { MapOptions } from './proxy/map/map.ts';
 export type { Stream, StreamOptions } from './proxy/stream.ts';
 export type { TaskDictProxy } from './proxy/task-dict-proxy.ts';
 export type { TaskQueueProxy } from './proxy/task-queue-proxy.ts';
@@ -86,7 +55,7 @@ export type { ValueProxy } from './proxy/value-proxy.ts';
 export type { Change, DictChange } from './proxy/change.ts';
 export type { Feed, FeedOptions } from './proxy/feed.ts';
 export type { PublishOptions, TopicProxy, TopicState } from './proxy/topic-proxy.ts';
-export { type ManagerProcess, startManager } from './start/start-manager.ts';
+export { type ManagerProcess, startManager, type StartManagerOptions } from './start/start-manager.ts';
 export { startPool, type StartPoolOptions } from './start/start-pool.ts';
 export { defineTasks, type Handler, type Handlers, type TaskContext } from './proxy/task-context.ts';
 export * from './scheduling.ts';

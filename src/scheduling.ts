@@ -22,8 +22,9 @@ export interface RateLimit {
 }
 
 /**
- * Breaks ties of priority. `'fair'` is `'fifo'`: groups share fairly under every policy. `'critical-path'`: of the jobs
- * of a graph the one with the most work behind it first.
+ * Breaks ties of priority. `'fair'` is `'fifo'`: groups share fairly under every policy. Under both a run of a job graph
+ * has the place of its submission, and of its jobs the one with the longest way to the end of the run goes first.
+ * `'critical-path'`: the longest way first among the jobs of all runs.
  */
 export type PolicyName = 'fifo' | 'lifo' | 'fair' | 'critical-path';
 

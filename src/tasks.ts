@@ -109,6 +109,15 @@ export interface PutOptions {
   runTimeout?: number | undefined;
 }
 
+/** What the failure of a job means for the others of its run. */
+export type OnFailure = 'skip' | 'fail' | 'ignore';
+
+/** How a task that another task puts is queued and run. */
+export interface ChildOptions extends PutOptions {
+  /** Where its parent is part of a run, and it therefore too: as of a job of the graph. */
+  onFailure?: OnFailure | undefined;
+}
+
 /** What a task queue is made with; where an option is left out, the manager's `queue` option counts. */
 export interface TaskQueueOptions {
   /** Most tasks that may wait; `put` waits beyond. Default: no limit. */
@@ -180,6 +189,8 @@ export interface TaskError {
 export interface TaskRecord {
   readonly id: string;
   readonly name: string;
+  /** Of a range, several inputs of a `map` that one record stands for: how many. */
+  readonly inputs?: number;
   readonly state: TaskState;
   readonly priority: number;
   /** Executions that started. */

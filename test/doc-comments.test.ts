@@ -91,11 +91,15 @@ function look(index: string): { names: string[]; missing: string[] } {
     if (found !== undefined) judgeMembers(home, base, found.node);
   };
 
-  const all = read(index);
-  for (const { source, exported } of all.reExports) {
-    const file = all.open(source);
-    for (const name of exported ?? file.exported) judge(file, name);
-  }
+  const follow = (from: Declarations): void => {
+    for (const { source, exported } of from.reExports) {
+      const file = from.open(source);
+      for (const name of exported ?? file.exported) judge(file, name);
+      if (exported === undefined) follow(file);
+    }
+  };
+
+  follow(read(index));
   return { names, missing };
 }
 

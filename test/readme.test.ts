@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { folderWith, runGraphFile } from './kit/command.ts';
 import { environmentOf, freshFolder, refuseLeftovers } from './kit/leftovers.ts';
 import { run } from './kit/run.ts';
 
@@ -25,7 +26,7 @@ const programs = blocks.filter((block) => block.language === 'js' && !isFile(blo
 const files = blocks.filter((block) => block.language === 'js' && isFile(block));
 
 test('the README has programs, a file for them, and commands, in languages that are checked here', () => {
-  expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['js', 'sh']));
+  expect(new Set(blocks.map(({ language }) => language))).toEqual(new Set(['js', 'sh', 'yaml']));
   expect(programs.length).toBeGreaterThan(3);
   expect(files.length).toBeGreaterThan(0);
 });
@@ -44,9 +45,20 @@ describe.each(programs)('line $line', (program) => {
   });
 });
 
+test('its graph file runs', async () => {
+  const [graph] = blocks.filter(({ language }) => language === 'yaml');
+  const folder = folderWith({ 'build.yaml': graph?.text ?? '' });
+  const { code, outputs } = await runGraphFile(folder, 'build.yaml');
+  expect({ code, outputs }).toEqual({
+    code: 0,
+    outputs: { compile: '', test: 'hello', pack: 'packed what says hello' },
+  });
+});
+
 test('its commands are those of package.json', () => {
   const commands = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.trim().split('\n'));
-  expect(commands).toEqual([`npm install ${manifest.name}`, 'npm start', 'npm test']);
+  const run = `npx ${manifest.name} run build.yaml`;
+  expect(commands).toEqual([`npm install ${manifest.name}`, run, 'npm start', 'npm test']);
   expect(Object.keys(manifest.scripts)).toEqual(expect.arrayContaining(['start', 'test']));
 });
 

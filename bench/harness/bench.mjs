@@ -4,7 +4,7 @@
  */
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { median } from '../statistics.mjs';
-import { runProgram } from './program.mjs';
+import { ProgramFailed, runProgram } from './program.mjs';
 
 /**
  * @typedef {import('./program.mjs').Program} Program
@@ -16,15 +16,17 @@ import { runProgram } from './program.mjs';
  * @property {number | undefined} rounds instead of each workload's own number
  * @property {number | undefined} timeout ms for one program, instead of each workload's own
  * @property {string | undefined} tasks another tasks module for the workers
+ * @property {boolean} peers also those that have to be installed
  *
  * @typedef {object} Entrant
  * @property {string} key how results name it
  * @property {string} label how readers see it
  * @property {Program} program
+ * @property {number} [rounds] at most: for one that takes very long
  *
  * @typedef {object} Result
  * @property {string} label
- * @property {Figures[]} rounds
+ * @property {Figures[]} rounds none where one of its rounds failed
  * @typedef {Record<string, Result>} Results by key
  */
 
@@ -34,13 +36,22 @@ const TIMEOUT = 180_000;
 export class Bench {
   /** @readonly @type {Settings} */
   settings;
+  /** What has failed, in words. @type {string[]} */
+  #failures = [];
 
   /** @param {Settings} settings */
   constructor(settings) {
     this.settings = settings;
   }
 
+  /** What has failed since this was asked for the last time. */
+  takeFailures() {
+    return this.#failures.splice(0);
+  }
+
   /**
+   * An entrant that fails in a round is out of the race: it has no figures, and the others go on.
+   *
    * @param {string} title for the lines that tell how far it is
    * @param {readonly Entrant[]} entrants
    * @param {{ rounds: number, timeout?: number }} options
@@ -51,10 +62,21 @@ export class Bench {
     const timeout = this.settings.timeout ?? options.timeout ?? TIMEOUT;
     /** @type {Results} */
     const results = Object.fromEntries(entrants.map(({ key, label }) => [key, { label, rounds: [] }]));
+    const running = new Set(entrants);
     for (let round = 1; round <= rounds; round++) {
       console.error(`${title}: round ${round} of ${rounds}`);
-      for (const { key, label, program } of entrants) {
-        results[key].rounds.push(await runProgram(`${title}: ${label}`, program, timeout));
+      for (const entrant of running) {
+        const { key, label, program, rounds: most = rounds } = entrant;
+        if (round > most) continue;
+        try {
+          results[key].rounds.push(await runProgram(`${title}: ${label}`, program, timeout));
+        } catch (error) {
+          if (!(error instanceof ProgramFailed)) throw error;
+          console.error(error.message);
+          this.#failures.push(error.message);
+          running.delete(entrant);
+          results[key] = { label: `${label} (failed)`, rounds: [] };
+        }
       }
     }
     return results;
@@ -108,16 +130,19 @@ export function medianOf({ rounds }, key) {
 }
 
 /**
- * The median of the ratios of each round: `over` ÷ `under`, the best of them where there are several.
+ * The median of the ratios of each round: `over` ÷ `under`, the best of them where there are several. NaN where there
+ * are none.
  *
  * @param {Result} over
  * @param {string} key
  * @param {...Result} under
  */
 export function ratio(over, key, ...under) {
-  return median(
-    over.rounds.map((figures, round) => figures[key] / Math.max(...under.map((one) => one.rounds[round][key]))),
-  );
+  const ratios = over.rounds.flatMap((figures, round) => {
+    const others = under.flatMap(({ rounds }) => rounds[round]?.[key] ?? []);
+    return others.length === 0 ? [] : [figures[key] / Math.max(...others)];
+  });
+  return median(ratios);
 }
 
 /**

@@ -13,7 +13,7 @@ import { startedWith } from '../processes.mjs';
  * @typedef {object} Program
  * @property {string} [command] default: this Node.js
  * @property {readonly string[]} args
- * @typedef {Record<string, number>} Figures what it says in the last line of its output
+ * @typedef {Record<string, number>} Figures what it says in the last line of its output; null is NaN
  */
 
 /** It gave a wrong result, or did not come to its end. */
@@ -104,7 +104,7 @@ function reasonIn(errors) {
 function figuresIn(name, output) {
   const line = output.trim().split('\n').at(-1) ?? '';
   try {
-    return JSON.parse(line);
+    return JSON.parse(line, (_, value) => (value === null ? NaN : value));
   } catch {
     throw new ProgramFailed(`${name} ended with no figures but '${line}'`);
   }

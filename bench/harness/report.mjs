@@ -19,6 +19,11 @@ import { inUnit, verdict, wanted } from './target.mjs';
  * @property {readonly Column[]} columns
  * @property {readonly Result[]} results
  *
+ * @typedef {object} Chart its tables as bars: those of one result together, one colour each table
+ * @property {string} title
+ * @property {string} key of the figures
+ * @property {Unit} unit
+ *
  * @typedef {object} Section one workload
  * @property {string} id
  * @property {string} title
@@ -26,7 +31,8 @@ import { inUnit, verdict, wanted } from './target.mjs';
  * @property {readonly Table[]} tables
  * @property {readonly Target[]} targets
  * @property {readonly string[]} [notes]
- * @property {string} [failure] why there are no figures
+ * @property {Chart} [chart]
+ * @property {readonly string[]} failures what went wrong, or why there are no figures
  *
  * @typedef {object} Run
  * @property {string} command
@@ -48,8 +54,13 @@ export function toJson(run) {
 /** @param {Run} run */
 export async function toMarkdown(run) {
   const text = [heading(run), ...run.sections.map((section) => sectionText(run, section))].join('\n\n');
+  return formatted(text);
+}
+
+/** @param {string} markdown */
+export async function formatted(markdown) {
   const config = await resolveConfig(import.meta.filename);
-  return format(text, { ...config, parser: 'markdown' });
+  return format(markdown, { ...config, parser: 'markdown' });
 }
 
 /** @param {Run} run */
@@ -69,9 +80,9 @@ Every program runs in processes of its own, and every result that it times is ch
  * @param {Run} run
  * @param {Section} section
  */
-function sectionText(run, { id, title, about, tables, targets, notes = [], failure }) {
+function sectionText(run, { id, title, about, tables, targets, notes = [], failures }) {
   const parts = [`## ${id}: ${title}`, about];
-  if (failure !== undefined) parts.push(`**No figures:** ${failure}`);
+  parts.push(...failures.map((failure) => `**Failed:** ${failure}`));
   parts.push(...tables.map(tableText));
   if (targets.length > 0) {
     const rows = targets.map((target) => [

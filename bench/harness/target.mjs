@@ -1,13 +1,14 @@
 /** What a figure should be, and whether it is. */
 
 /**
- * @typedef {'ratio' | 'perSecond' | 'µs' | 'ms' | 'bytes'} Unit
+ * @typedef {'ratio' | 'perSecond' | 'mbPerSecond' | 'µs' | 'ms' | 'bytes'} Unit
  *
  * @typedef {object} Bound
  * @property {Unit} unit
  * @property {number} [atLeast] or `atMost`
  * @property {number} [atMost]
  * @property {number} [aim] better than that, and wanted
+ * @property {boolean} [more] more is better, where only an aim says what is wanted
  * @property {number} [floor] worse than that, and for now enough
  *
  * @typedef {Bound & { what: string, value: number }} Target
@@ -27,11 +28,10 @@ export function target(what, value, bound) {
 
 /** @param {Target} target */
 export function verdict(target) {
-  const { value, atLeast, atMost, aim, floor } = target;
+  const { value, atLeast, atMost, aim, floor, more = atLeast !== undefined } = target;
   if (Number.isNaN(value)) return 'not measured';
   if (atLeast === undefined && atMost === undefined && aim === undefined) return 'no target';
   const must = atLeast ?? atMost;
-  const more = atLeast !== undefined;
   const missed = must === undefined ? 0 : shortfall(value, must, more);
   if (missed > 0) {
     const above = floor !== undefined && shortfall(value, floor, more) <= 0 ? ', above the floor' : '';
@@ -43,8 +43,8 @@ export function verdict(target) {
 }
 
 /** @param {Target} target */
-export function wanted({ unit, atLeast, atMost, aim, floor }) {
-  const sign = atLeast === undefined ? '≤' : '≥';
+export function wanted({ unit, atLeast, atMost, aim, floor, more = atLeast !== undefined }) {
+  const sign = more ? '≥' : '≤';
   const must = atLeast ?? atMost;
   const parts = must === undefined ? [] : [`${sign} ${inUnit(must, unit)}`];
   if (floor !== undefined) parts.push(`floor ${inUnit(floor, unit)}`);
@@ -63,6 +63,8 @@ export function inUnit(value, unit) {
       return String(Number(value.toFixed(2)));
     case 'perSecond':
       return `${whole(value)}/s`;
+    case 'mbPerSecond':
+      return `${whole(value)} MB/s`;
     case 'bytes':
       return `${whole(value)} B`;
     default:

@@ -1,10 +1,10 @@
 /**
  * T11, in a fresh process: a bare `node -e 0`, then the manager, 2 workers, one more client, one task through all of
- * it, and the end of it all. Milliseconds.
+ * it, and the end of it all; then a pool of 2 workers with a manager of its own. Milliseconds.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, startManager, startWorkers } from 'quartermaster';
+import { connect, startManager, startPool, startWorkers } from 'quartermaster';
 import { check, parameters, report } from '../measured.mjs';
 
 const { workers, tasks } = parameters({ workers: 2, tasks: new URL('tasks.mjs', import.meta.url).href });
@@ -23,6 +23,13 @@ const [closed] = await timed(() => other.close());
 const pids = [client.pid, ...workerGroup.workers().map(({ pid }) => pid)];
 const [workersEnded] = await timed(() => workerGroup.close());
 const [managerEnded] = await timed(() => client.shutdown());
+const [poolStarted, started] = await timed(() => startPool({ tasks, workers }));
+const pool = /** @type {import('quartermaster').Pool<import('quartermaster').Handlers>} */ (
+  /** @type {unknown} */ (started)
+);
+check((await pool.run('noop', { i: 1 })) === 2, 'the task of the pool gave something other than 2');
+pids.push(pool.client.pid, ...pool.workers().map(({ pid }) => pid));
+const [poolEnded] = await timed(() => pool.close());
 for (const pid of pids) check(!lives(pid), `process ${pid} still lives`);
 
 report({
@@ -33,6 +40,8 @@ report({
   close: closed,
   shutdown: workersEnded + managerEnded,
   managerEnded,
+  pool: poolStarted,
+  poolEnded,
 });
 
 /**

@@ -5,6 +5,9 @@ export default defineTasks({
   /** @param {{ i: number }} input */
   noop: ({ i }) => i + 1,
 
+  /** @param {Buffer} bytes */
+  echo: (bytes) => bytes,
+
   /**
    * The first attempt tells where it runs, again and again, and never ends: its worker is to be killed. The second says
    * when it started, by the clock that all processes of a host share.

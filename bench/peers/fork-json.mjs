@@ -1,6 +1,7 @@
 /**
  * T1 with nothing but `child_process.fork()` and its JSON messages: tasks are sent in turn to each child, with `window`
- * of them outstanding at each (0: all at once), and the replies resolve promises found by id.
+ * of them outstanding at each (0: all at once), and the replies resolve promises found by id. With `chunk`, T2: so many
+ * inputs in each message.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +15,7 @@ if (process.send === undefined) await main();
 else child();
 
 async function main() {
-  const { n, workers, window } = parameters({ n: 20_000, workers: 2, window: 128 });
+  const { n, workers, window, chunk } = parameters({ n: 20_000, workers: 2, window: 128, chunk: 0 });
   const children = Array.from({ length: workers }, () => fork(fileURLToPath(import.meta.url)));
   /** @type {Map<number, (result: unknown) => void>} */
   const waiting = new Map();
@@ -35,7 +36,25 @@ async function main() {
       children[id % workers].send({ id, op, arg });
     });
   /** @param {number} count */
+  const allInChunks = async (count) => {
+    const chunks = new Array(Math.ceil(count / chunk));
+    let next = 0;
+    const flow = async () => {
+      while (next * chunk < count) {
+        const i = next++;
+        const length = Math.min(chunk, count - i * chunk);
+        chunks[i] = await run(
+          'noops',
+          Array.from({ length }, (_, k) => ({ i: i * chunk + k })),
+        );
+      }
+    };
+    await Promise.all(Array.from({ length: window * workers }, flow));
+    return chunks.flat();
+  };
+  /** @param {number} count */
   const all = async (count) => {
+    if (chunk > 0) return allInChunks(count);
     const results = new Array(count);
     let next = 0;
     const flow = async () => {
@@ -47,7 +66,8 @@ async function main() {
     await Promise.all(Array.from({ length: window === 0 ? count : Math.min(count, window * workers) }, flow));
     return results;
   };
-  checkNoops(await all(WARM_UP), WARM_UP);
+  const warmUp = chunk > 0 ? n : WARM_UP;
+  checkNoops(await all(warmUp), warmUp);
 
   const cpu = countCpu({ workers: children.map(({ pid }) => Number(pid)) });
   const start = performance.now();
@@ -61,7 +81,7 @@ async function main() {
 
 function child() {
   /** @type {Record<string, (arg: any) => unknown>} */
-  const operations = { noop: ({ i }) => i + 1 };
+  const operations = { noop: ({ i }) => i + 1, noops: (all) => all.map(({ i }) => i + 1) };
   process.on('message', (/** @type {{ id: number, op: string, arg: unknown }} */ { id, op, arg }) => {
     process.send?.({ id, result: operations[op](arg) });
   });

@@ -1,4 +1,5 @@
-import { limit, medianOf, ratio, withCpuEach } from '../harness/bench.mjs';
+import { limit, medianOf, peer, ratio, withCpuEach } from '../harness/bench.mjs';
+import { isThere, pythonProgram } from '../harness/peers.mjs';
 import { target } from '../harness/target.mjs';
 
 /** Calls that are not timed, but whose CPU counts: limit programs tell no CPU without it. */
@@ -20,6 +21,7 @@ export const oneCall = {
         { key: 'bareQueue', label: 'limit, queue', program: limit('limit_net', 'W2q', { n }) },
         { key: 'dict', label: 'dict', program: bench.ours('one-call', { n, object: 'dict' }) },
         { key: 'bareDict', label: 'limit, dict', program: limit('limit_net', 'W2d', { n }) },
+        ...peers(bench, n),
       ],
       { rounds: 5 },
     );
@@ -51,3 +53,25 @@ export const oneCall = {
     };
   },
 };
+
+/**
+ * @param {import('../harness/bench.mjs').Bench} bench
+ * @param {number} n
+ * @returns {import('../harness/bench.mjs').Entrant[]}
+ */
+function peers({ settings }, n) {
+  if (!settings.peers) return [];
+  return /** @type {const} */ (['queue', 'dict']).flatMap((object) => {
+    const redis = {
+      key: `redis-${object}`,
+      label: `Redis by ioredis, ${object}`,
+      program: peer('redis-calls', { n, object }),
+    };
+    const python = {
+      key: `python-${object}`,
+      label: `Python Manager, ${object}`,
+      program: pythonProgram('manager', { n, object }),
+    };
+    return [...(isThere('redis-server') ? [redis] : []), ...(isThere('python3') ? [python] : [])];
+  });
+}

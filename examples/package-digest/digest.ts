@@ -11,13 +11,15 @@
  * A job's digest is one over those of its packages and of the jobs that it depends on: it changes with anything below it.
  */
 import { createHash } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
+import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import { licenseOf } from './license.ts';
 import type { Problem } from './lockfile.ts';
+import { stampOf } from './stamp.ts';
+import { type FileSystem, type Found, walk } from './walk.ts';
 
-/** What is used of the file system: tests have files fail. */
-export type FileSystem = Pick<typeof fs, 'open' | 'readdir' | 'readlink'>;
+export type { FileSystem } from './walk.ts';
 
 /** A package to be read. */
 export interface PackageToDigest {
@@ -25,6 +27,8 @@ export interface PackageToDigest {
   readonly name: string;
   readonly version: string;
   readonly directory: string;
+  /** What an earlier run found, where there was one. */
+  readonly earlier?: PackageDigest | undefined;
 }
 
 export interface PackageDigest {
@@ -35,6 +39,10 @@ export interface PackageDigest {
   /** Files and links. */
   readonly files: number;
   readonly bytes: number;
+  /** As the package says; undefined where it says nothing. */
+  readonly license?: string | undefined;
+  /** By which a later run sees that nothing has changed; undefined where something may have, unseen. */
+  readonly stamp?: string | undefined;
 }
 
 export interface DigestInput {
@@ -49,6 +57,8 @@ export interface DigestResult {
   readonly digest: string;
   readonly packages: readonly PackageDigest[];
   readonly problems: readonly Problem[];
+  /** How many of its packages were not read, because nothing has changed in them. */
+  readonly reused: number;
   /** Who did it, and how long it took (ms). */
   readonly pid: number;
   readonly ms: number;
@@ -62,9 +72,20 @@ export async function digestJob(
   const start = performance.now();
   const digests: PackageDigest[] = [];
   const problems: Problem[] = [];
-  for (const { directory, ...of } of packages) {
-    const { problems: found, ...tree } = await digestDirectory(directory, files);
-    digests.push({ ...of, ...tree });
+  let reused = 0;
+  for (const { directory, earlier, ...of } of packages) {
+    const there = await walk(directory, files);
+    // Before anything is read: what changes from here on has another one.
+    const stamp = await stampOf(directory, there, files);
+    if (earlier?.stamp !== undefined && earlier.stamp === stamp) {
+      digests.push({ ...earlier, ...of });
+      reused++;
+      continue;
+    }
+    const { problems: found, ...tree } = await digestDirectory(directory, there, files);
+    const license = await licenseOf(directory, files);
+    // What could not be read may be readable the next time.
+    digests.push({ ...of, ...tree, license, stamp: found.length === 0 ? stamp : undefined });
     problems.push(...found.map((problem) => ({ package: of.key, ...problem })));
   }
   const hash = createHash('sha256');
@@ -75,7 +96,7 @@ export async function digestJob(
     hash.update(`dependency\0${before}\0${digest}\n`);
   }
   const ms = performance.now() - start;
-  return { id, digest: hash.digest('hex'), packages: digests, problems, pid: process.pid, ms };
+  return { id, digest: hash.digest('hex'), packages: digests, problems, reused, pid: process.pid, ms };
 }
 
 /** How many files are read at once, each through a buffer of `CHUNK` bytes: this bounds the memory. */
@@ -95,9 +116,8 @@ interface Line {
   readonly problem?: string;
 }
 
-async function digestDirectory(directory: string, files: FileSystem): Promise<Tree> {
-  const found = await walk(directory, files);
-  found.sort((a, b) => inByteOrder(a.path, b.path));
+async function digestDirectory(directory: string, there: readonly Found[], files: FileSystem): Promise<Tree> {
+  const found = there.toSorted((a, b) => inByteOrder(a.path, b.path));
   const lines = new Array<Line>(found.length);
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -118,38 +138,6 @@ async function digestDirectory(directory: string, files: FileSystem): Promise<Tr
       problem === undefined ? [] : [{ file: (found[at] as Found).path, what: problem }],
     ),
   };
-}
-
-interface Found {
-  /** Relative to the package, with '/'. */
-  readonly path: string;
-  readonly kind: 'file' | 'link' | 'other';
-  /** For a directory that could not be listed. */
-  readonly error?: Error;
-}
-
-/** Everything in the directory but directories, in no order. */
-async function walk(directory: string, files: FileSystem): Promise<Found[]> {
-  const found: Found[] = [];
-  const directories = [''];
-  for (const inside of directories) {
-    let entries: Dirent[];
-    try {
-      entries = await files.readdir(path.join(directory, inside), { withFileTypes: true });
-    } catch (error) {
-      found.push({ path: inside === '' ? '.' : inside, kind: 'other', error: error as Error });
-      continue;
-    }
-    for (const entry of entries) {
-      const name = inside === '' ? entry.name : `${inside}/${entry.name}`;
-      if (entry.isDirectory()) {
-        if (name !== 'node_modules') directories.push(name);
-      } else {
-        found.push({ path: name, kind: entry.isFile() ? 'file' : entry.isSymbolicLink() ? 'link' : 'other' });
-      }
-    }
-  }
-  return found;
 }
 
 async function lineOf(found: Found, directory: string, buffer: Buffer, files: FileSystem): Promise<Line> {

@@ -32,11 +32,17 @@ export interface LockedPackage {
   readonly omittable: boolean;
   /** Keys of the packages that it finds under the names it depends on; no key twice. */
   readonly dependencies: readonly string[];
+  /** Of the tarball that it came in, as npm writes it: 'sha512-…'. */
+  readonly integrity?: string | undefined;
 }
 
 export interface Lockfile {
   /** The project's name. */
   readonly name: string;
+  /** '' where it has none. */
+  readonly version: string;
+  /** Keys of the packages that the project itself depends on. */
+  readonly direct: readonly string[];
   /** In the order of the lockfile. */
   readonly packages: readonly LockedPackage[];
   readonly problems: readonly Problem[];
@@ -69,6 +75,7 @@ export function parseLockfile(text: string, file: string): Lockfile {
   }
   const problems: Problem[] = [];
   const packages: LockedPackage[] = [];
+  const direct: string[] = [];
   for (const [key, entry] of entries) {
     if (entry.link) {
       if (!entries.has(entry.target)) {
@@ -88,12 +95,15 @@ export function parseLockfile(text: string, file: string): Lockfile {
         });
       }
     }
-    if (key === '') continue;
-    const { name, version, optional, omittable } = entry;
-    packages.push({ key, name, version, optional, omittable, dependencies: [...dependencies] });
+    if (key === '') {
+      direct.push(...dependencies);
+      continue;
+    }
+    const { name, version, optional, omittable, integrity } = entry;
+    packages.push({ key, name, version, optional, omittable, dependencies: [...dependencies], integrity });
   }
   const name = entries.get('')?.name || path.basename(path.dirname(path.resolve(file)));
-  return { name, packages, problems };
+  return { name, version: entries.get('')?.version ?? '', direct, packages, problems };
 }
 
 /** One entry under "packages": a directory, or a link to one. */
@@ -105,6 +115,7 @@ interface Entry {
   readonly target: string;
   readonly optional: boolean;
   readonly omittable: boolean;
+  readonly integrity: string | undefined;
   readonly needs: ReadonlyMap<string, 'required' | 'optional'>;
 }
 type Entries = Map<string, Entry>;
@@ -150,6 +161,7 @@ function readEntry(key: string, value: unknown, file: string): Entry {
     link,
     target: link ? path.posix.normalize(stringIn(value, 'resolved', file, where) ?? '').replace(/^\.?\/?$/, '') : '',
     optional: value['optional'] === true || value['devOptional'] === true || !runsHere(value),
+    integrity: stringIn(value, 'integrity', file, where),
     omittable: value['dev'] === true || value['peer'] === true,
     needs: new Map([
       ...required.map((name) => [name, 'required'] as const),

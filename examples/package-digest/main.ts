@@ -1,10 +1,10 @@
 /**
  * package-digest: the digests of all packages that a project has installed, read by several processes at once.
  *
- *     npm start -- [project] [--workers N] [--out file]
+ *     npm start -- [project] [--workers N] [--out file] [--sbom file] [--resume]
  *
  *     package-lock.json ─▶ plan ─▶ job graph ─▶ manager ─▶ workers: one digest a package, after those it depends on
- *                                                             └─▶ the last job: the report
+ *                                                             └─▶ the last job: report and SBOM
  */
 import { access, constants } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -13,18 +13,22 @@ import { parseArgs } from 'node:util';
 import { JobGraph, type JobRef, startManager, startWorkers } from 'quartermaster';
 import type { DigestResult } from './digest.ts';
 import { display } from './display.ts';
-import { readLockfile, UsageError } from './lockfile.ts';
+import { readEarlier } from './earlier.ts';
+import { type Lockfile, readLockfile, UsageError } from './lockfile.ts';
 import { type Plan, planJobs } from './plan.ts';
 import { type Report, summaryLines } from './report.ts';
 import type tasks from './tasks.ts';
 
-const help = `Digests of all packages that a project has installed, read by several processes at once.
+const help = `Digests and licences of all packages that a project has installed, read by several processes at once, and a
+bill of materials (SBOM) of them.
 
   npm start -- [project] [options]
 
   project        a directory with a package-lock.json (default: the current one)
   --workers N    how many processes read (default: one a core, at least 2)
   --out file     where the report goes (default: package-digest.json in the current directory)
+  --sbom file    where the bill of materials goes, CycloneDX 1.6 as JSON (default: the report's name, in .cdx.json)
+  --resume       read only packages in which something has changed since the last run with the same --out
   --help         this text
 
 Ends with 0 when all is well, 1 when the report lists problems, 2 when nothing could be done.`;
@@ -33,6 +37,8 @@ interface Settings {
   readonly project: string;
   readonly workers: number;
   readonly out: string;
+  readonly sbom: string;
+  readonly resume: boolean;
 }
 
 function readArguments(): Settings | 'help' {
@@ -41,6 +47,8 @@ function readArguments(): Settings | 'help' {
     options: {
       workers: { type: 'string' },
       out: { type: 'string', default: 'package-digest.json' },
+      sbom: { type: 'string' },
+      resume: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h' },
     },
   });
@@ -50,21 +58,25 @@ function readArguments(): Settings | 'help' {
   if (!Number.isInteger(workers) || workers < 1 || workers > 1000) {
     throw new UsageError(`--workers must be a number from 1 to 1000, not '${values.workers}'`);
   }
-  return { project: path.resolve(positionals[0] ?? '.'), workers, out: path.resolve(values.out) };
+  const out = path.resolve(values.out);
+  const sbom = path.resolve(values.sbom ?? `${out.replace(/\.json$/, '')}.cdx.json`);
+  if (sbom === out) throw new UsageError('--out and --sbom name the same file: give each its own');
+  return { project: path.resolve(positionals[0] ?? '.'), workers, out, sbom, resume: values.resume };
 }
 
 /** Better before the work than after it. */
-async function checkOut(out: string): Promise<void> {
-  const directory = path.dirname(out);
+async function checkOut(option: string, file: string): Promise<void> {
+  const directory = path.dirname(file);
   await access(directory, constants.W_OK).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${directory} cannot be written to (${error.code}): give another file with --out`);
+    throw new UsageError(`${directory} cannot be written to (${error.code}): give another file with ${option}`);
   });
 }
 
 /** Each package's job holds references to those it depends on: their outputs arrive where the references stand. */
 function graphOf(
   plan: Plan,
-  out: string,
+  lockfile: Lockfile,
+  { out, sbom }: Settings,
   startedAt: number,
 ): { graph: JobGraph<typeof tasks>; report: JobRef<Report> } {
   const graph = new JobGraph<typeof tasks>();
@@ -74,12 +86,16 @@ function graphOf(
     results.set(id, graph.add('digest', { id, packages, dependencies: before }, { id }));
   }
   const { name, project, skipped, cycles, problems } = plan;
-  const input = { name, project, skipped, cycles, problems, results: [...results.values()], out, startedAt };
+  const { version, direct, packages: locked } = lockfile;
+  const found = { name, project, skipped, cycles, problems, results: [...results.values()] };
+  const input = { ...found, out, sbom: { out: sbom, version, direct, locked }, startedAt };
   return { graph, report: graph.add('merge', input) };
 }
 
-async function run({ workers, out }: Settings, plan: Plan, startedAt: number, signal: AbortSignal): Promise<Report> {
-  const { graph, report } = graphOf(plan, out, startedAt);
+async function run(settings: Settings, lockfile: Lockfile, startedAt: number, signal: AbortSignal): Promise<Report> {
+  const { project, workers, out, resume } = settings;
+  const plan = await planJobs(project, lockfile, resume ? await readEarlier(out, project) : undefined);
+  const { graph, report } = graphOf(plan, lockfile, settings, startedAt);
   const manager = await startManager();
   try {
     const group = await startWorkers(manager, new URL('./tasks.js', import.meta.url), { count: workers });
@@ -125,10 +141,11 @@ async function main(): Promise<number> {
       console.log(help);
       return 0;
     }
-    const plan = await planJobs(settings.project, await readLockfile(settings.project));
-    await checkOut(settings.out);
-    const report = await run(settings, plan, startedAt, interrupted.signal);
-    console.log(summaryLines(report, settings.out, Date.now() - startedAt).join('\n'));
+    const lockfile = await readLockfile(settings.project);
+    await checkOut('--out', settings.out);
+    await checkOut('--sbom', settings.sbom);
+    const report = await run(settings, lockfile, startedAt, interrupted.signal);
+    console.log(summaryLines(report, settings.out, Date.now() - startedAt, settings.sbom).join('\n'));
     return report.problems.length === 0 ? 0 : 1;
   } catch (error) {
     if (interrupted.signal.aborted) {

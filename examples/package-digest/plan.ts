@@ -6,7 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { components } from '#qm/graph/components.js';
 import { Digraph } from '#qm/graph/digraph.js';
-import type { PackageToDigest } from './digest.ts';
+import type { PackageDigest, PackageToDigest } from './digest.ts';
 import type { LockedPackage, Lockfile, Problem } from './lockfile.ts';
 
 export interface PlannedJob {
@@ -29,7 +29,12 @@ export interface Plan {
   readonly problems: readonly Problem[];
 }
 
-export async function planJobs(project: string, lockfile: Lockfile): Promise<Plan> {
+/** `earlier`: what an earlier run found, by key. */
+export async function planJobs(
+  project: string,
+  lockfile: Lockfile,
+  earlier: ReadonlyMap<string, PackageDigest> = new Map(),
+): Promise<Plan> {
   const there = await findThere(project, lockfile.packages);
   const installed = await whatNpmInstalled(project);
   const mayBeMissing = ({ key, optional, omittable }: LockedPackage): boolean =>
@@ -38,6 +43,7 @@ export async function planJobs(project: string, lockfile: Lockfile): Promise<Pla
   const { jobs, cycles } = jobsFor(
     project,
     lockfile.packages.filter(({ key }) => there.has(key)),
+    earlier,
   );
   return {
     name: lockfile.name,
@@ -78,7 +84,11 @@ async function whatNpmInstalled(project: string): Promise<ReadonlySet<string> | 
   }
 }
 
-function jobsFor(project: string, packages: readonly LockedPackage[]): Pick<Plan, 'jobs' | 'cycles'> {
+function jobsFor(
+  project: string,
+  packages: readonly LockedPackage[],
+  earlier: ReadonlyMap<string, PackageDigest>,
+): Pick<Plan, 'jobs' | 'cycles'> {
   const places = new Map(packages.map(({ key }, place) => [key, place]));
   const graph = new Digraph(packages.length);
   packages.forEach(({ dependencies }, after) => {
@@ -96,7 +106,13 @@ function jobsFor(project: string, packages: readonly LockedPackage[]): Pick<Plan
     const before = new Set(members.flatMap(({ dependencies }) => dependencies.map((key) => ids.get(key))));
     return {
       id,
-      packages: members.map(({ key, name, version }) => ({ key, name, version, directory: path.join(project, key) })),
+      packages: members.map(({ key, name, version }) => ({
+        key,
+        name,
+        version,
+        directory: path.join(project, key),
+        ...(earlier.has(key) ? { earlier: earlier.get(key) } : {}),
+      })),
       dependencies: [...before].filter((other): other is string => other !== undefined && other !== id),
     };
   });

@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { type DigestResult, inByteOrder, type PackageDigest } from './digest.ts';
+import { earlierFile, makeEarlier } from './earlier.ts';
 import type { Problem } from './lockfile.ts';
 import type { Plan } from './plan.ts';
+import { makeSbom, type SbomInput } from './sbom.ts';
 
 /** Grows with every change of the report file that its readers must know of. */
 export const SCHEMA_VERSION = 1;
@@ -12,6 +14,8 @@ export interface MergeInput extends Pick<Plan, 'name' | 'project' | 'skipped' | 
   readonly results: readonly DigestResult[];
   /** Where the report goes; an absolute path. */
   readonly out: string;
+  /** Where the bill of materials goes, absolute too, and what is in it beside the packages. */
+  readonly sbom: { readonly out: string } & Pick<SbomInput, 'version' | 'locked' | 'direct'>;
   /** When the program began (ms since 1970). */
   readonly startedAt: number;
 }
@@ -24,7 +28,9 @@ export interface Report {
   readonly files: number;
   readonly bytes: number;
   /** In the byte order of their keys, with the digest of what is below each of them too. */
-  readonly packages: readonly (PackageDigest & { readonly job: string; readonly jobDigest: string })[];
+  readonly packages: readonly (Omit<PackageDigest, 'stamp'> & { readonly job: string; readonly jobDigest: string })[];
+  /** How many packages are under each licence, the most first; null: they say nothing. */
+  readonly licenses: readonly { readonly license: string | null; readonly packages: number }[];
   readonly skipped: readonly string[];
   readonly cycles: readonly (readonly string[])[];
   readonly problems: readonly Problem[];
@@ -35,6 +41,8 @@ export interface Report {
 interface Timing {
   /** From the program's beginning to the report. */
   readonly wallMs: number;
+  /** How many packages were not read, because an earlier run has and nothing has changed in them. */
+  readonly unchanged: number;
   /** All digest jobs together. */
   readonly jobMs: number;
   readonly workers: readonly { readonly pid: number; readonly jobs: number; readonly ms: number }[];
@@ -47,7 +55,11 @@ const SLOWEST = 5;
 /** What was found, put together. Nothing of it but `timing` depends on who ran what when. */
 export function makeReport({ name, skipped, cycles, problems, results, startedAt }: MergeInput): Report {
   const packages = results
-    .flatMap(({ id, digest, packages }) => packages.map((of) => ({ ...of, job: id, jobDigest: digest })))
+    .flatMap(({ id, digest, packages }) =>
+      packages.map(({ key, name, version, digest: own, files, bytes, license }) => {
+        return { key, name, version, digest: own, files, bytes, license, job: id, jobDigest: digest };
+      }),
+    )
     .sort((a, b) => inByteOrder(a.key, b.key));
   const hash = createHash('sha256');
   for (const { key, digest, jobDigest } of packages) hash.update(`${key}\0${digest}\0${jobDigest}\n`);
@@ -59,11 +71,20 @@ export function makeReport({ name, skipped, cycles, problems, results, startedAt
     files: sum(packages, ({ files }) => files),
     bytes: sum(packages, ({ bytes }) => bytes),
     packages,
+    licenses: licensesOf(packages),
     skipped,
     cycles,
     problems: all.sort((a, b) => inByteOrder(a.package, b.package) || inByteOrder(a.file ?? '', b.file ?? '')),
     timing: timingOf(results, startedAt),
   };
+}
+
+function licensesOf(packages: readonly { readonly license?: string | undefined }[]): Report['licenses'] {
+  const counts = new Map<string | null, number>();
+  for (const { license = null } of packages) counts.set(license, (counts.get(license) ?? 0) + 1);
+  return [...counts]
+    .map(([license, count]) => ({ license, packages: count }))
+    .sort((a, b) => b.packages - a.packages || inByteOrder(a.license ?? '', b.license ?? ''));
 }
 
 function timingOf(results: readonly DigestResult[], startedAt: number): Timing {
@@ -75,37 +96,61 @@ function timingOf(results: readonly DigestResult[], startedAt: number): Timing {
   const slowest = results.toSorted((a, b) => b.ms - a.ms).slice(0, SLOWEST);
   return {
     wallMs: Date.now() - startedAt,
+    unchanged: sum(results, ({ reused }) => reused),
     jobMs: sum(results, ({ ms }) => ms),
     workers: [...workers.values()].sort((a, b) => a.pid - b.pid),
     slowest: slowest.map(({ id, ms, packages }) => ({ job: id, ms, bytes: sum(packages, ({ bytes }) => bytes) })),
   };
 }
 
-/** Written beside its place and moved there: a job may run twice, and a reader never finds half a report. */
+/** The report, the bill of materials, and what a later run can go by. */
 export async function writeReport(input: MergeInput): Promise<Report> {
   const report = makeReport(input);
-  const draft = `${input.out}.${process.pid}.tmp`;
+  const { name, project, results, out, sbom } = input;
+  const found = results.flatMap(({ packages }) => packages).sort((a, b) => inByteOrder(a.key, b.key));
+  await writeWhole(sbom.out, makeSbom({ ...sbom, name, packages: found }, new Date()));
+  await writeWhole(earlierFile(out), makeEarlier(project, found));
+  await writeWhole(out, report);
+  return report;
+}
+
+/** Written beside its place and moved there: a job may run twice, and a reader never finds half a file. */
+async function writeWhole(file: string, value: object): Promise<void> {
+  const draft = `${file}.${process.pid}.tmp`;
   try {
-    await writeFile(draft, `${JSON.stringify(report, undefined, 2)}\n`);
-    await rename(draft, input.out);
+    await writeFile(draft, `${JSON.stringify(value, undefined, 2)}\n`);
+    await rename(draft, file);
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
   }
-  return report;
 }
 
+/** How many licences a terminal is shown. */
+const SHOWN_LICENSES = 8;
 /** How many problems and cycles a terminal is shown; the report has all. */
 const SHOWN = 20;
 
 /** The summary, line by line. `wallMs` is measured by whoever waited for it all. */
-export function summaryLines(report: Report, out: string, wallMs: number): string[] {
-  const { packages, skipped, cycles, problems, timing } = report;
+export function summaryLines(report: Report, out: string, wallMs: number, sbom?: string): string[] {
+  const { packages, licenses, skipped, cycles, problems, timing } = report;
   const jobs = new Set(packages.map(({ job }) => job)).size;
   const table: [string, string][] = [
     ['packages', `${number(packages.length)} in ${number(jobs)} jobs, ${number(skipped.length)} skipped`],
     ['files', `${number(report.files)}, ${size(report.bytes)}`],
     ['digest', report.digest],
+    ...(timing.unchanged === 0
+      ? []
+      : [['unchanged', `${number(timing.unchanged)} of them since the last run, not read`] satisfies [string, string]]),
+    ...licenses
+      .slice(0, SHOWN_LICENSES)
+      .map(({ license, packages }, place): [string, string] => [
+        place === 0 ? 'licences' : '',
+        `${number(packages)} ${license ?? 'without one'}`,
+      ]),
+    ...(licenses.length > SHOWN_LICENSES
+      ? [['', `and ${number(licenses.length - SHOWN_LICENSES)} more`] satisfies [string, string]]
+      : []),
     ['wall time', `${duration(wallMs)} for ${duration(timing.jobMs)} of jobs`],
     ...timing.workers.map(({ pid, jobs, ms }): [string, string] => [
       `worker ${pid}`,
@@ -120,6 +165,7 @@ export function summaryLines(report: Report, out: string, wallMs: number): strin
     ['problems', problems.length === 0 ? 'none' : number(problems.length)],
     ...listed(problems.map(problemText)),
     ['report', out],
+    ...(sbom === undefined ? [] : [['sbom', sbom] satisfies [string, string]]),
   ];
   const width = Math.max(...table.map(([label]) => label.length));
   return [report.project, ...table.map(([label, text]) => `  ${label.padEnd(width)}  ${printable(text)}`)];

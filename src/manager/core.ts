@@ -4,14 +4,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import { ManagerGoneError, ProxyDisposedError, TypeMismatchError, UnknownMethodError } from '../errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { GONE, methods } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import type { Link } from '../transport/link.ts';
 import { textOf } from './arguments.ts';
+import { Arenas } from './arenas.ts';
 import type { Call } from './call.ts';
 import { Collector } from './collector.ts';
 import type { NewMutex } from './gate.ts';
-import { inspectLocks, inspectObjects, inspectTasks, inspectWorkers } from './inspect.ts';
+import type { Pace } from './pace.ts';
 import { Registry } from './registry.ts';
 import { type Peer, Session } from './session.ts';
 import type { SharedObject } from './shared-object.ts';
@@ -19,6 +21,8 @@ import { Amounts } from '../queue/amounts.ts';
 import type { TaskDefaults } from './tasks/options.ts';
 import type { Tasks } from './tasks/tasks.ts';
 import { Vouchers } from './vouchers.ts';
+
+const inspections = lazily<typeof import('./inspect.ts')>(new URL('./inspect.js', import.meta.url));
 
 export interface CoreOptions {
   readonly newMutex: NewMutex;
@@ -28,6 +32,8 @@ export interface CoreOptions {
   readonly resources: Readonly<Record<string, number>>;
   /** Most bytes that may wait to be sent to one session before nothing more is read from it. */
   readonly pendingBytes: number;
+  /** Of a manager process: one in a program leaves the program's event loop alone. */
+  readonly pace?: Pace | undefined;
 }
 
 /** How often (ms) a manager that drains looks whether it is done. */
@@ -39,11 +45,13 @@ export class ManagerCore {
   readonly wrapped = new WeakMap<object, SharedObject>();
   readonly sessions = new Map<number, Session>();
   readonly vouchers = new Vouchers();
+  readonly arenas = new Arenas();
   /** Ends unnamed objects that nobody can reach. */
   readonly collector: Collector;
   readonly newMutex: NewMutex;
   readonly taskDefaults: TaskDefaults;
   readonly pendingBytes: number;
+  readonly pace: Pace | undefined;
   /** Changes at every start of a manager, upwards: the high part of every token. */
   readonly epoch = Date.now();
   readonly #maxObjects: number;
@@ -66,6 +74,7 @@ export class ManagerCore {
     this.taskDefaults = options.tasks;
     this.hostAmounts = new Amounts(options.resources);
     this.pendingBytes = options.pendingBytes;
+    this.pace = options.pace;
     this.collector = new Collector(
       (work) => this.later(work),
       (object) => {
@@ -93,7 +102,11 @@ export class ManagerCore {
   /** Amounts of the host, that all queues hold from. */
   readonly hostAmounts: Amounts;
 
-  nextLease = (): number => ++this.#leases;
+  nextLease = (count = 1): number => {
+    const first = this.#leases + 1;
+    this.#leases += count;
+    return first;
+  };
 
   /** (epoch, sequence) as one number that grows across restarts. */
   tokenOf(sequence: number): bigint {
@@ -216,12 +229,12 @@ export class ManagerCore {
     try {
       switch (methods.manager[method]) {
         case 'inspectTasks':
-          return call.answer(inspectTasks(this.#boards, args[0]));
+          return call.answer(inspections().inspectTasks(this.#boards, args[0]));
         case 'inspectWorkers':
-          return call.answer(inspectWorkers(this));
+          return call.answer(inspections().inspectWorkers(this));
         case 'inspectLocks':
           return call.answer(
-            inspectLocks(this.#objects.values(), this.sessions.values(), (grant) => this.tokenOf(grant)),
+            inspections().inspectLocks(this.#objects.values(), this.sessions.values(), (grant) => this.tokenOf(grant)),
           );
         case 'vouch':
           return call.answer(
@@ -240,7 +253,7 @@ export class ManagerCore {
         case 'ping':
           return call.answer();
         case 'inspectObjects':
-          return call.answer(inspectObjects(this, args[0]));
+          return call.answer(inspections().inspectObjects(this, args[0]));
         default:
           throw new UnknownMethodError(`the manager has no method ${method}`);
       }
@@ -252,6 +265,16 @@ export class ManagerCore {
   #sessionWith(ticket: string): Session | undefined {
     for (const session of this.sessions.values()) if (session.peer.ticket === ticket) return session;
     return undefined;
+  }
+
+  /** Sessions that have asked for an arena. */
+  sessionsWithArenas(): Session[] {
+    return [...this.sessions.values()].filter(({ hasArenas }) => hasArenas);
+  }
+
+  /** No region of that arena will be named any more. */
+  arenaGone(arena: number): void {
+    for (const session of this.sessions.values()) session.arenaGone(arena);
   }
 
   addBoard(board: Tasks): void {
@@ -309,6 +332,7 @@ export class ManagerCore {
       session.end();
     }
     this.sessions.clear();
+    this.arenas.close();
     this.#objects.clear();
     this.#named.clear();
   }

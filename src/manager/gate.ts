@@ -6,11 +6,14 @@
  * calls queue in the mutex, first come, first served; one whose caller has gone is dropped at its turn, because
  * async-mutex cannot drop a single waiter.
  */
-import { Mutex, type MutexInterface } from 'async-mutex';
+import type { MutexInterface } from 'async-mutex';
+import { lazily } from '../protocol/lazily.ts';
+
+const mutexes = lazily<typeof import('./mutex.ts')>(new URL('./mutex.js', import.meta.url));
 
 /** Makes the mutex of an object. Replaced only by tests that prove what the mutex is there for. */
 export type NewMutex = () => MutexInterface;
-export const newMutex: NewMutex = () => new Mutex();
+export const newMutex: NewMutex = () => mutexes().newMutex();
 
 export class Gate {
   readonly #newMutex: NewMutex;

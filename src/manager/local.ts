@@ -1,13 +1,29 @@
 /** A client of a manager in the same process: the same frames, handed over in memory, with nobody to be kept out. */
 import { hostname } from 'node:os';
-import { ProtocolError, QuartermasterError } from '../errors.ts';
+import { type ManagerGoneError, ProtocolError, QuartermasterError } from '../errors.ts';
+import { Client, connectionOf, type Reach } from '../proxy/client.ts';
 import { Connection } from '../proxy/connection.ts';
 import { Link } from '../transport/link.ts';
 import { memoryPair } from '../transport/memory.ts';
 import type { ManagerCore } from './core.ts';
 import { sideOfManager } from './session.ts';
 
-export function connectLocally(core: ManagerCore, frameBytes: number): Connection {
+/** `reach`: how processes that the client spawns get to the manager. */
+export function localClient(core: ManagerCore, frameBytes: number, reach: () => Promise<Reach>): Client {
+  return new Client({ connection: connectLocally(core, frameBytes), authKey: undefined, reach });
+}
+
+export function whenClosed(client: Client, done: () => void): void {
+  client[connectionOf].on('closed', done);
+}
+
+/** With its manager: whoever waits for anything by it hears why. */
+export function endClient(client: Client, reason: ManagerGoneError): Promise<void> {
+  client[connectionOf].close(reason);
+  return client.close();
+}
+
+function connectLocally(core: ManagerCore, frameBytes: number): Connection {
   const [near, far] = memoryPair(`memory:${process.pid}`);
   const link = new Link(far, frameBytes, {
     frame(kind, reader) {

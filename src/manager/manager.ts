@@ -5,7 +5,8 @@ import { ManagerGoneError } from '../errors.ts';
 import type { Address, ManagerOptions } from '../options.ts';
 import { DEFAULT_FRAME_LIMIT, DEFAULT_PENDING_LIMIT } from '../protocol/messages.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
-import { Client, connectionOf, type Reach } from '../proxy/client.ts';
+import { lazily } from '../protocol/lazily.ts';
+import type { Client, Reach } from '../proxy/client.ts';
 import { writeConnectionFile } from '../transport/connection-file.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 import { connectionFileFor, privateDirectory, type PrivateDirectory } from '../transport/platform.ts';
@@ -13,10 +14,14 @@ import type { Listener, Medium } from '../transport/transport.ts';
 import { ManagerCore } from './core.ts';
 import { Door } from './door.ts';
 import { newMutex, type NewMutex } from './gate.ts';
-import { connectLocally } from './local.ts';
-import { type CustomFactory, customType, type RegisterOptions } from './objects/custom.ts';
+import type { CustomFactory, RegisterOptions } from './objects/custom.ts';
 import { checkAmounts } from '../proxy/scheduling-items.ts';
+import type { Pace } from './pace.ts';
 import { taskDefaults } from './tasks/options.ts';
+
+/** A manager in a process of its own has no client there, and most have no types but the built-in ones. */
+const local = lazily<typeof import('./local.ts')>(new URL('./local.js', import.meta.url));
+const custom = lazily<typeof import('./objects/custom.ts')>(new URL('./objects/custom.js', import.meta.url));
 
 export const coreOf = Symbol('core');
 
@@ -25,10 +30,11 @@ const MIN_PENDING = 64 * 1024;
 /** Connections over the limit that are still told so before the system's own limit cuts in. */
 const SPARE_CONNECTIONS = 64;
 
-/** What only tests replace. */
+/** What a manager process adds, and what only tests replace. */
 export interface ManagerInternals {
   readonly newMutex?: NewMutex;
   readonly medium?: Medium;
+  readonly pace?: Pace;
   readonly deadlines?: { readonly handshake: number; readonly partial: number };
 }
 
@@ -70,6 +76,7 @@ export class Manager implements AsyncDisposable {
       tasks: taskDefaults(options.queue ?? {}),
       resources: checkAmounts(options.resources ?? {}),
       pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
+      pace: internals.pace,
     });
     this.#door = new Door({
       core: this.#core,
@@ -88,7 +95,7 @@ export class Manager implements AsyncDisposable {
    * called, and is a proxy again where it is returned to.
    */
   register(typeId: string, factory: CustomFactory, options?: RegisterOptions): this {
-    this.#core.registry.add(typeId, customType(typeId, factory, options));
+    this.#core.registry.add(typeId, custom().customType(typeId, factory, options));
     return this;
   }
 
@@ -117,10 +124,9 @@ export class Manager implements AsyncDisposable {
   /** A client in this process: no socket, the same behaviour. */
   client(): Client {
     if (this.#closing !== undefined) throw new Error('the manager has been closed');
-    const connection = connectLocally(this.#core, this.#frameBytes);
-    const client = new Client({ connection, authKey: undefined, reach: () => this.#reach() });
+    const client = local().localClient(this.#core, this.#frameBytes, () => this.#reach());
     this.#clients.add(client);
-    connection.on('closed', () => this.#clients.delete(client));
+    local().whenClosed(client, () => this.#clients.delete(client));
     return client;
   }
 
@@ -183,10 +189,7 @@ export class Manager implements AsyncDisposable {
     this.#core.close();
     this.#door.close();
     const gone = new ManagerGoneError('the manager has been closed');
-    for (const client of this.#clients) {
-      client[connectionOf].close(gone);
-      await client.close();
-    }
+    for (const client of this.#clients) await local().endClient(client, gone);
     this.#removeFiles();
     process.off('exit', this.#cleanUp);
   }

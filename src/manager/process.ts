@@ -5,7 +5,9 @@
 import { Socket } from 'node:net';
 import type { ManagerOptions } from '../options.ts';
 import { compileSooner, inlineLess, keepOwnArguments } from '../proxy/engine.ts';
-import { Manager } from './manager.ts';
+import type { BuiltInType } from '../protocol/messages.ts';
+import { coreOf, Manager } from './manager.ts';
+import { Pace } from './pace.ts';
 
 /** The first line from the parent. */
 export interface ManagerOrders {
@@ -13,6 +15,8 @@ export interface ManagerOrders {
   /** Base64. */
   readonly authKey: string;
   readonly detached: boolean;
+  /** The type of the object that is asked for first. */
+  readonly first?: BuiltInType | undefined;
 }
 
 /** The first line to the parent. */
@@ -55,7 +59,8 @@ async function start(orders: ManagerOrders): Promise<void> {
   try {
     detached = orders.detached;
     const { modules = [], ...options } = orders.options;
-    manager = new Manager({ ...options, authKey: Buffer.from(orders.authKey, 'base64') });
+    const authKey = Buffer.from(orders.authKey, 'base64');
+    manager = new Manager({ ...options, authKey }, { pace: new Pace() });
     for (const module of modules) {
       const loaded = (await import(module)) as { default?: unknown };
       if (typeof loaded.default !== 'function') {
@@ -70,6 +75,8 @@ async function start(orders: ManagerOrders): Promise<void> {
     compileSooner();
     inlineLess();
     report(listening);
+    // While the parent connects.
+    if (orders.first !== undefined) manager[coreOf].registry.get(orders.first);
   } catch (error) {
     const { name, message, code } = error as Error & { code?: string };
     report({ error: message, name, ...(code === undefined ? {} : { code }) });

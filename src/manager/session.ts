@@ -7,6 +7,7 @@
  */
 import { FrameTooLargeError, LeaseLostError, ProtocolError } from '../errors.ts';
 import { WireError, writeError } from '../protocol/errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { ToClient, ToManager } from '../protocol/messages.ts';
 import { orderToClient } from '../protocol/order.ts';
 import { type Item, MAX_LISTS, Packed, type Reader } from '../protocol/wire.ts';
@@ -21,11 +22,14 @@ import type { ManagerCore } from './core.ts';
 import { Feeds } from './feed.ts';
 import type { Hold } from './hold.ts';
 import { Loans } from './loans.ts';
+import { SessionArenas } from './session-arenas.ts';
 import { eachNamed, mayName, ObjectRef } from './references.ts';
 import type { SharedObject } from './shared-object.ts';
-import { readCompletes, readPuts, readTaskCall, readTaskNote } from './task-frames.ts';
-import { offerOf, type Taker } from './tasks/taker.ts';
-import { Tasks } from './tasks/tasks.ts';
+import { isTasks } from './tasks/is-tasks.ts';
+import type { Taker } from './tasks/taker.ts';
+
+/** Task queues are the larger half of a manager's code; it is loaded when one is asked for. */
+const taskFrames = lazily<typeof import('./task-frames.ts')>(new URL('./task-frames.js', import.meta.url));
 
 /** Who is at the other end, as they say. */
 export interface Peer {
@@ -77,7 +81,11 @@ export class Session {
   #accepted = new Coalesced(ToClient.ACCEPTED);
   #outbox: (() => void)[] = [];
   #loans: Loans | undefined;
+  #arenas: SessionArenas | undefined;
   #paused = false;
+  /** Of the chunk in hand: frames, and those of them that are calls of a proxy. */
+  #frames = 0;
+  #calls = 0;
 
   constructor(manager: ManagerCore, id: number, link: Link, peer: Peer, secret: Buffer) {
     this.manager = manager;
@@ -109,23 +117,25 @@ export class Session {
     for (let count = reader.u32(); count > 0; count--) leases.push(reader.u48());
     const taker = this.takers.get(handle);
     const object = this.handles.get(handle)?.object;
-    if (taker !== undefined && object instanceof Tasks) object.takers.gaveBack(taker, leases);
+    if (taker !== undefined && isTasks(object)) object.takers.gaveBack(taker, leases);
   }
 
   frame(kind: number, reader: Reader): void {
     if (this.ended) return;
+    this.#frames++;
     switch (kind) {
       case ToManager.PUT:
-        return readPuts(this, reader);
+        return taskFrames().readPuts(this, reader);
       case ToManager.COMPLETE:
-        return readCompletes(this, reader);
+        return taskFrames().readCompletes(this, reader);
       case ToManager.TAKE:
       case ToManager.FAIL:
       case ToManager.RELEASE:
       case ToManager.EXTEND:
       case ToManager.GRAPH:
-        return readTaskCall(this, kind, reader);
+        return taskFrames().readTaskCall(this, kind, reader);
       case ToManager.CALL:
+        this.#calls++;
         return readCall(this, reader);
       case ToManager.STARTED:
       case ToManager.PROGRESS:
@@ -134,7 +144,9 @@ export class Session {
       case ToManager.RECLAIM:
       case ToManager.LOOP:
       case ToManager.ENDED:
-        return readTaskNote(this, kind, reader);
+      case ToManager.ITEMS:
+      case ToManager.APART:
+        return taskFrames().readTaskNote(this, kind, reader);
       case ToManager.NAME: {
         const index = reader.u16();
         this.taskNames[index] = this.manager.internName(reader.text());
@@ -154,6 +166,10 @@ export class Session {
         return;
       case ToManager.RETURNED:
         return this.#lending.returned();
+      case ToManager.WANT_ARENA:
+      case ToManager.OPENED:
+      case ToManager.COPIED:
+        return this.arenas.frame(kind, reader);
       case ToManager.READ:
         return this.feeds.read(reader.u32(), reader.u32());
       default:
@@ -163,6 +179,9 @@ export class Session {
 
   /** The chunk has been handled: stop reading where the client does not read its answers. */
   turnEnded(): void {
+    const alone = this.#frames === 1 && this.#calls === 1;
+    this.#frames = this.#calls = 0;
+    this.manager.pace?.turn(this, alone);
     if (!this.#paused && this.congested) {
       this.#paused = true;
       this.link.transport.pause();
@@ -272,6 +291,20 @@ export class Session {
     return (this.#loans ??= new Loans(this));
   }
 
+  /** What the client has of arenas: made for the first large value. */
+  get arenas(): SessionArenas {
+    return (this.#arenas ??= new SessionArenas(this));
+  }
+
+  get hasArenas(): boolean {
+    return this.#arenas !== undefined;
+  }
+
+  /** No region of that arena will be named any more. */
+  arenaGone(arena: number): void {
+    this.#arenas?.gone(arena);
+  }
+
   drop(handle: number): void {
     const entry = this.handles.get(handle);
     if (entry === undefined) return;
@@ -280,7 +313,7 @@ export class Session {
     if (entry.object !== undefined) this.manager.release(entry.object);
     const taker = this.takers.get(handle);
     this.offers.delete(handle);
-    if (taker !== undefined && entry.object instanceof Tasks) entry.object.takers.leave(taker);
+    if (taker !== undefined && isTasks(entry.object)) entry.object.takers.leave(taker);
   }
 
   /** The client has lost sight of the proxy: whoever waits on the object through it does not. */
@@ -302,6 +335,7 @@ export class Session {
     this.handles.clear();
     for (const { object } of objects) if (object !== undefined) this.manager.release(object);
     this.#loans?.end();
+    this.#arenas?.end();
     this.#outbox = [];
   }
 
@@ -339,7 +373,7 @@ export class Session {
     this.attach(number, () => {
       const given = optionMap(this.adopt(options));
       const offer = typeId === 'tasks' ? given.get('offer') : undefined;
-      if (offer !== undefined) this.offers.set(number, offerOf(offer, this.peer.name));
+      if (offer !== undefined) this.offers.set(number, taskFrames().offerOf(offer, this.peer.name));
       given.delete('offer');
       return this.manager.open(typeId, typeof name === 'string' ? name : undefined, given);
     });

@@ -3,14 +3,17 @@ import { ProtocolError } from '../errors.ts';
 import { ToManager } from '../protocol/messages.ts';
 import type { Reader } from '../protocol/wire.ts';
 import type { Session } from './session.ts';
+import { isTasks } from './tasks/is-tasks.ts';
 import { refuseLease, type Taker } from './tasks/taker.ts';
-import { Tasks } from './tasks/tasks.ts';
+import type { Tasks } from './tasks/tasks.ts';
+
+export { offerOf } from './tasks/taker.ts';
 
 /** What is wrong with a put is its answer, unless it breaks the protocol. */
 export function readPuts(session: Session, reader: Reader): void {
   const handle = reader.u32();
   const { object, error: broken, hold } = session.entry(handle);
-  if (object !== undefined && !(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+  if (object !== undefined && !isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
   while (reader.left > 0) {
     const end = reader.entry();
     const call = reader.u32();
@@ -31,7 +34,7 @@ export function readCompletes(session: Session, reader: Reader): void {
   const handle = reader.u32();
   const { object } = session.entry(handle);
   const taker = session.takers.get(handle);
-  if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+  if (!isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
   while (reader.left > 0) {
     const end = reader.entry();
     const call = reader.u32();
@@ -54,7 +57,7 @@ export function readTaskCall(session: Session, kind: number, reader: Reader): vo
   try {
     const { object, error, hold } = session.entry(handle);
     if (object === undefined) throw error;
-    if (!(object instanceof Tasks)) throw new ProtocolError(`handle ${handle} is no task queue`);
+    if (!isTasks(object)) throw new ProtocolError(`handle ${handle} is no task queue`);
     if (hold !== undefined) hold.check();
     const held = hold !== undefined;
     if (kind === ToManager.GRAPH) return object.readGraph(session, call, held, reader);
@@ -77,17 +80,26 @@ export function readTaskNote(session: Session, kind: number, reader: Reader): vo
   const handle = reader.u32();
   const object = session.handles.get(handle)?.object;
   if (kind === ToManager.LOOP) {
-    if (object instanceof Tasks) object.takers.loops(session, handle, reader.u8() === 1);
+    const how = reader.u8();
+    if (isTasks(object)) object.takers.loops(session, handle, (how & 1) !== 0, (how & 2) !== 0);
     return;
   }
   const taker = session.takers.get(handle);
-  if (taker === undefined || !(object instanceof Tasks)) return;
+  if (taker === undefined || !isTasks(object)) return;
   if (kind === ToManager.STARTED) object.takers.started(taker, reader.u48());
   else if (kind === ToManager.ENDED) object.takers.ladder.ended(taker, reader.u48());
   else if (kind === ToManager.PROGRESS) readProgress(session, object, taker, reader);
   else if (kind === ToManager.LEND) object.takers.lend(taker, reader.u48());
   else if (kind === ToManager.RECLAIM) object.takers.reclaim(taker, reader.u48());
+  else if (kind === ToManager.ITEMS) readItems(object, taker, reader);
+  else if (kind === ToManager.APART) object.maps.apart(taker, reader.u48());
   else object.takers.resize(taker, reader.u16());
+}
+
+/** What ended together is followed by new tasks together. */
+function readItems(tasks: Tasks, taker: Taker, reader: Reader): void {
+  tasks.maps.readItems(taker, reader, tasks.arrival(taker.session));
+  tasks.completed(taker);
 }
 
 /** Progress that names an object which could not be opened has nobody to be told; only its like is lost. */

@@ -16,26 +16,15 @@
  * shared inside a value, and cycles. Non-enumerable properties, and that an object is frozen, do not cross; a getter that
  * stands in for an array's element is read. Everything else is refused: see `encode`.
  */
-import { ProtocolError, QuartermasterError, UnserializableError } from '../errors.ts';
-import { assemble } from './codec/assemble.ts';
-import { MarkedTree, readTree, shareTree, writeTree } from './codec/bytes.ts';
-import type { CodecContext } from './codec/context.ts';
-import { isPlain } from './codec/plain.ts';
 import { notSmall, readSmall, writeSmall } from './codec/small.ts';
-import { takeApart } from './codec/take-apart.ts';
-import {
-  type Item,
-  type JobRefInfo,
-  Packed,
-  type ProxyRef,
-  Reader,
-  type Scalar,
-  Verbatim,
-  type Writer,
-} from './wire.ts';
+import type { CodecContext } from './codec/context.ts';
+import { lazily } from './lazily.ts';
+import { type Item, Packed, type Reader, type Scalar, type Writer } from './wire.ts';
 
 export type { CodecContext } from './codec/context.ts';
-export { MAX_DEPTH } from './codec/form.ts';
+
+/** Values that are neither scalars nor small are rare enough in many processes: a manager reads none at all. */
+const whole = lazily<typeof import('./codec/whole.ts')>(new URL('./codec/whole.js', import.meta.url));
 
 const nothing: CodecContext = {};
 
@@ -48,19 +37,16 @@ const nothing: CodecContext = {};
  * `MAX_DEPTH` levels.
  */
 export function encode(value: unknown, context: CodecContext = nothing, root = 'value'): Item {
-  if (isScalar(value)) return value;
-  try {
-    if (typeof value === 'object' && isPlain(value)) return new Packed(writeTree(value));
-    const parts = takeApart(value, context, root, false);
-    return new Packed(writeTree(parts.tree, parts.blobs), parts.proxies, parts.jobs);
-  } catch (error) {
-    throw encodingError(error, root);
-  }
+  return isScalar(value) ? value : whole().encodeWhole(value, context, root);
 }
 
 /** `encode` straight into a frame. Returns whether the item names proxies or jobs. Nothing whole is written when it throws. */
 export function encodeTo(writer: Writer, value: unknown, context: CodecContext = nothing, root = 'value'): boolean {
-  if (typeof value === 'object' && value !== null) {
+  if (isScalar(value)) {
+    writer.item(value);
+    return false;
+  }
+  if (typeof value === 'object') {
     const start = writer.startPacked();
     if (writeSmall(writer, value)) {
       writer.endPacked(start);
@@ -68,19 +54,7 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
     }
     writer.cut(start);
   }
-  if (typeof value === 'object' && value !== null && isPlain(value)) {
-    let bytes: Uint8Array;
-    try {
-      bytes = shareTree(value);
-    } catch (error) {
-      throw encodingError(error, root);
-    }
-    writer.packedBytes(bytes);
-    return false;
-  }
-  const item = encode(value, context, root);
-  writer.item(item);
-  return item instanceof Packed && item.proxies.length + item.jobs.length > 0;
+  return whole().encodeWholeTo(writer, value, context, root);
 }
 
 /** `decode` straight from a frame: the value of the item that stands next in it. */
@@ -91,59 +65,24 @@ export function decodeFrom(reader: Reader, context: CodecContext = nothing): unk
   const from = reader.claim(size);
   const value = readSmall(buffer, from, from + size);
   if (value !== notSmall) return value;
-  // Whatever of the bytes goes into the value is copied by then.
-  return unpack(new Packed(buffer.subarray(from, from + size)), context);
+  // What of the bytes goes into the value is copied by then, but for large buffers in memory that is nobody else's.
+  return whole().unpack(new Packed(buffer.subarray(from, from + size)), context, reader.owns);
 }
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */
 export function decode(item: Item, context: CodecContext = nothing): unknown {
-  if (item instanceof Packed) return unpack(item, context);
-  if (typeof item !== 'object' || item === null) return item;
-  if (item instanceof Verbatim) return decode(verbatimItem(item), context);
-  return item.map((member) => decode(member, context));
+  return typeof item !== 'object' || item === null ? item : whole().decodeWhole(item, context);
 }
 
-/**
- * The bytes by which two values are the same: keys sorted, Map and Set in insertion order, equal parts alike whether
- * they are one object or two, errors without their stack. Nothing decodes them. With a context, the references of proxies
- * and jobs count; without one they are refused. In a value of over 10,000 objects shared references do make a difference.
- */
+/** See `canonical` in codec/whole.ts. */
 export function canonical(value: unknown, context: CodecContext = nothing): Uint8Array {
-  try {
-    const { tree, blobs, proxies, jobs } = takeApart(value, context, 'value', true);
-    return writeTree(
-      proxies.length + jobs.length === 0 ? tree : [tree, proxies.map(proxyKey), jobs.map(jobKey)],
-      blobs,
-    );
-  } catch (error) {
-    throw encodingError(error, 'value');
-  }
+  return whole().canonical(value, context);
 }
 
 /** Scalars by SameValueZero, other values by their canonical bytes. */
 export function sameValue(a: Item, b: Item): boolean {
-  if (isScalar(a) || isScalar(b)) return a === b || (a !== a && b !== b);
-  return Buffer.compare(canonical(decode(a, mirror), mirror), canonical(decode(b, mirror), mirror)) === 0;
+  return isScalar(a) || isScalar(b) ? a === b || (a !== a && b !== b) : whole().sameBytes(a, b);
 }
-
-/** A reference in the place of the proxy or job that it names. */
-class Mirrored {
-  readonly proxy: ProxyRef | undefined;
-  readonly job: JobRefInfo | undefined;
-  constructor(proxy: ProxyRef | undefined, job: JobRefInfo | undefined) {
-    this.proxy = proxy;
-    this.job = job;
-  }
-}
-const mirror: CodecContext = {
-  proxyRef: (value) => (value instanceof Mirrored ? value.proxy : undefined),
-  jobRef: (value) => (value instanceof Mirrored ? value.job : undefined),
-  proxy: (ref) => new Mirrored(ref, undefined),
-  job: (ref) => new Mirrored(undefined, ref),
-};
-
-const proxyKey = ({ id, local, typeId, name }: ProxyRef): unknown[] => [id, local, typeId, name ?? null];
-const jobKey = ({ queue, id }: JobRefInfo): unknown[] => [queue, id];
 
 function isScalar(value: unknown): value is Scalar {
   switch (typeof value) {
@@ -155,25 +94,4 @@ function isScalar(value: unknown): value is Scalar {
     default:
       return true;
   }
-}
-
-function unpack(packed: Packed, context: CodecContext): unknown {
-  try {
-    const tree = readTree(packed.bytes);
-    return tree instanceof MarkedTree ? assemble(tree, packed, context) : tree;
-  } catch (error) {
-    // Ours says what it is, and so does what a context throws (a disposed proxy); the rest is the engine's and the library's answer to bad bytes.
-    if (error instanceof QuartermasterError) throw error;
-    throw new ProtocolError('a payload cannot be decoded', { cause: error });
-  }
-}
-
-function verbatimItem({ bytes }: Verbatim): Item {
-  return new Reader(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : Buffer.from(bytes)).item();
-}
-
-/** Not ours: out of stack or memory, or a value that changed while it was read. */
-function encodingError(error: unknown, root: string): QuartermasterError {
-  if (error instanceof QuartermasterError) return error;
-  return new UnserializableError(`${root} cannot be sent to another process: ${String(error)}`, root, { cause: error });
 }

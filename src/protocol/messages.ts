@@ -67,9 +67,13 @@ export const ToManager = {
 
   /** u16 index, text: the name of a task, once per session */
   NAME: 20,
-  /** u32 handle, entries: u32 call, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input */
+  /**
+   * u32 handle, entries: u32 call, u8 PutFlags, u16 name, [item options: [key, value, …]], rest: input. With
+   * PutFlags.items, of a `map`: u32 count, u32 how many with one lease (0: as many as is best), rest: so many inputs,
+   * which name no objects or jobs. The call is answered by ITEMS until each has its outcome.
+   */
   PUT: 21,
-  /** u32 call, u32 handle, u8 1 = do not wait, u16 window */
+  /** u32 call, u32 handle, u8 1 = do not wait, 2 = no range, u16 window */
   TAKE: 22,
   /** u32 handle, u16 window: how many leased tasks this taker wants to hold */
   WINDOW: 23,
@@ -90,16 +94,26 @@ export const ToManager = {
   STARTED: 29,
   /** of a helper: u32 handle of its session, u32 count, u48 leases: un-started tasks, given back in their order */
   GIVE_BACK: 30,
-  /** u32 call, u32 handle, item id of the run, item options, item jobs: [[id, name, input, after, outside, options, keep], …] */
+  /**
+   * u32 call, u32 handle, item id of the run, item [onFailure, concurrency, estimates of durations in ms], item jobs: [[id,
+   * name, input, after, outside, options, keep], …]
+   */
   GRAPH: 31,
   /** u32 handle, u48 lease: its handler waits for other tasks; others may have its slot and amounts meanwhile */
   LEND: 32,
   /** u32 handle, u48 lease: it goes on, with slot and amounts */
   RECLAIM: 33,
-  /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 0 = no more */
+  /** u32 handle, u8 1 = a worker loop takes through this handle from here on, 3 = and takes ranges, 0 = no more */
   LOOP: 34,
   /** u32 handle, u48 lease: whoever had the lease that was LOST has ended what he did with it, or never began */
   ENDED: 36,
+  /**
+   * u32 handle, u48 lease, u32 count, u32 how long they ran in tenths of a ms, u32 how long one of them mostly takes in
+   * ns, rest: outputs of so many inputs of a `map`, from that lease on, which name no objects or jobs
+   */
+  ITEMS: 37,
+  /** u32 handle, u48 lease: the next input of a range is a task like any other from here on, under that lease */
+  APART: 38,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 50,
@@ -107,6 +121,13 @@ export const ToManager = {
   PART: 51,
   /** u32 call, u32 count: so many more values of the feed that answers the call have been read */
   READ: 40,
+
+  /** nothing: large values are to be sent, and an arena is wanted for them. Answered by ARENA where there is one. */
+  WANT_ARENA: 54,
+  /** u32 arena, u8 1 = its file is open here: regions of it may be named to this client */
+  OPENED: 55,
+  /** u32 arena, u48 offset: the bytes of that region, which was named to this client, have been copied */
+  COPIED: 56,
 } as const;
 
 /** Manager to client. */
@@ -141,7 +162,7 @@ export const ToClient = {
   OUTCOME: 152,
   /**
    * u32 handle, entries: u48 lease, u48 number, u8 TaskFlags, u16 name, u16 attempt, [item id], [item outputs: [id,
-   * output, …]], rest: input
+   * output, …]], rest: input. With TaskFlags.items: u32 count, rest: so many inputs; leases and numbers count up.
    */
   TASK: 153,
   /** u32 call, u16 how many tasks were sent for it */
@@ -154,11 +175,25 @@ export const ToClient = {
   PROGRESS: 157,
   /** u32 handle, u48 lease, item error: its signal aborts, because it has run for too long; the lease is still there */
   STOP: 159,
+  /**
+   * u32 call of the put, u32 place of the first, u32 count, u8 Outcome, rest: the outputs of so many inputs | one error
+   * for all of them
+   */
+  ITEMS: 158,
 
   /** u32 length: a long frame of so many bytes, kind and body, follows in parts */
   LONG: 170,
   /** bytes: the next of the long frame that is under way */
   PART: 171,
+  /**
+   * u32 arena, u32 descriptor of its file in the manager's process, u48 bytes that this client may write there (0: it may
+   * read), 16 bytes that its file begins with
+   */
+  ARENA: 174,
+  /** u48 offset: nobody needs that region of this client's arena any more */
+  FREED: 175,
+  /** u32 arena: no region of it will be named any more */
+  ARENA_GONE: 176,
   /** u32 call: what it answers with is a feed. Only for calls that may answer otherwise as well. */
   FEED: 160,
   /** u32 call, u32 how many values before it were dropped, rest: the next value of the feed, which ends with DONE or FAILED */
@@ -186,6 +221,8 @@ export const PutFlags = {
   options: 4,
   /** The input names proxies or jobs. */
   refs: 8,
+  /** Several inputs, of a `map`. */
+  items: 16,
 } as const;
 
 export const PayloadFlags = { refs: 1 } as const;
@@ -206,6 +243,10 @@ export const TaskFlags = {
   once: 4,
   /** It has a run timeout, which begins when the manager hears of its start: reported always, and before it starts. */
   timed: 8,
+  /** A range: inputs of a `map`, to be run one after the other. */
+  items: 16,
+  /** It may have ended a worker: the manager must have heard of its start before it starts. */
+  careful: 32,
 } as const;
 
 export const Outcome = { succeeded: 0, failed: 1 } as const;
@@ -242,6 +283,8 @@ export const PutKey = {
    * attempt, the id follows from that (childId), and another attempt that puts its like gets this task.
    */
   parent: 40,
+  /** Of a job: 'skip', 'fail' or 'ignore'. */
+  onFailure: 41,
   runTimeout: 20,
 } as const;
 
@@ -315,6 +358,7 @@ export const methods = {
     'join',
     'shutdown',
     'broadcast',
+    'retryRun',
   ],
   rwlock: ['read', 'write', 'release', 'snapshot'],
   semaphore: ['acquire', 'tryAcquire', 'release', 'available', 'give', 'snapshot'],

@@ -32,7 +32,8 @@ const tasks = on([TASKS]);
 const opening: Order = { after: [], before: 'all' };
 /** Of what it gives up, nothing that comes after it speaks. */
 const closing: Order = { after: 'all', before: [] };
-const beat: Order = { after: 'none', before: [] };
+/** About no other frame: a region is named only after its arena is known to be open, and freed after all have copied it. */
+const free: Order = { after: 'none', before: [] };
 
 /** Types of objects by which others are told that something has been done: what was done before comes before. */
 const fences: ReadonlySet<string> = new Set<BuiltInType>([
@@ -58,7 +59,10 @@ function on(tracks: readonly Track[]): Order {
 export function orderToManager(kind: number, reader: Reader, trackOf: (handle: number) => Track | undefined): Order {
   switch (kind) {
     case ToManager.BEAT:
-      return beat;
+    case ToManager.WANT_ARENA:
+    case ToManager.OPENED:
+    case ToManager.COPIED:
+      return free;
     case ToManager.OPEN:
       return opening;
     case ToManager.DROP:
@@ -92,6 +96,8 @@ export function orderToManager(kind: number, reader: Reader, trackOf: (handle: n
     case ToManager.RECLAIM:
     case ToManager.LOOP:
     case ToManager.ENDED:
+    case ToManager.ITEMS:
+    case ToManager.APART:
       return tasks;
     default:
       return strict;
@@ -103,6 +109,10 @@ export function orderToClient(kind: number, reader: Reader): Order {
   switch (kind) {
     case ToClient.RESULT:
       return on([reader.u32()]);
+    case ToClient.ARENA:
+    case ToClient.FREED:
+    case ToClient.ARENA_GONE:
+      return free;
     case ToClient.PROGRESS:
       return on([reader.u32(), TASKS]);
     case ToClient.DONE:
@@ -115,6 +125,7 @@ export function orderToClient(kind: number, reader: Reader): Order {
     case ToClient.TAKEN:
     case ToClient.LOST:
     case ToClient.STOP:
+    case ToClient.ITEMS:
       return tasks;
     default:
       return strict;

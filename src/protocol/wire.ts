@@ -5,6 +5,8 @@
  *          | Packed            opaque bytes of the codec, with the proxies and jobs inside listed beside the bytes
  *          | Item[]            a list: arguments, keys(), entries()
  *
+ * In the place of packed bytes a frame may say where in an arena they lie (see `Region`): a task's input or output only.
+ *
  * One tag byte, then the data, little-endian. `Reader` checks every bound: a length is compared with what is left in
  * the frame before anything is allocated for it.
  */
@@ -54,6 +56,21 @@ export class Verbatim {
 
 export type Item = Scalar | Packed | Verbatim | readonly Item[];
 
+/** Where packed bytes without references lie: a part of an arena (transport/arena-file.ts). */
+export interface Region {
+  readonly arena: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where a writer puts packed bytes that need not be in a frame. */
+export interface Storage {
+  /** Undefined where there is no room: the bytes go into the frame. The region is the frame's receiver's from then on. */
+  put(pieces: readonly Uint8Array[], length: number): Region | undefined;
+  /** The frame that was to name it is not sent. */
+  takeBack(region: Region): void;
+}
+
 const UNDEFINED = 0;
 const NULL = 1;
 const FALSE = 2;
@@ -70,6 +87,11 @@ const BIGINT = 9;
 const PACKED = 10;
 const PACKED_WITH_REFS = 11;
 const LIST = 12;
+/** u32 arena, u48 offset, u32 length: packed bytes without references that lie elsewhere. */
+const REGION = 13;
+const REGION_BYTES = 15;
+/** The head of packed bytes without references: its tag, u32 length. */
+export const PACKED_HEAD = 5;
 
 /** Payloads up to this size (bytes) are kept as strings. */
 const KEPT_AS_STRING = 4096;
@@ -99,10 +121,16 @@ interface Attachment {
   readonly bytes: Buffer;
 }
 
+interface Placed {
+  readonly at: number;
+  readonly region: Region;
+}
+
 /** What `copySince` gives: bytes, and the payloads between them. */
 export interface Excerpt {
   readonly bytes: Buffer;
   readonly attached: readonly Attachment[];
+  readonly placed: readonly Placed[];
 }
 
 /** Where frames are written. What `take()` has given away is never written again, so the taker owns it. */
@@ -119,6 +147,9 @@ export class Writer {
   /** Payloads that belong into the frame in hand without having been copied, and before which byte of it since `take()`. */
   #attached: Attachment[] = [];
   #outside = 0;
+  #storage: Storage | undefined;
+  /** What was put into `#storage` for frames that have not left. */
+  #placed: Placed[] = [];
 
   constructor() {
     // V8 compiles a field that was assigned once as a constant, and everything that reads it again when it changes.
@@ -143,6 +174,11 @@ export class Writer {
     this.#attachFrom = bytes;
   }
 
+  /** Packed bytes from the size of `attachFrom` on go there. */
+  storeIn(storage: Storage): void {
+    this.#storage = storage;
+  }
+
   /** Grows with every `take()`: what was written at a place is still there only while this is the same. */
   get generation(): number {
     return this.#generation;
@@ -160,6 +196,9 @@ export class Writer {
     this.#written += taken.length;
     this.#from += end;
     if (this.#outside > 0) this.#attached = this.#attached.map(({ at, bytes }) => ({ at: at - end, bytes }));
+    if (this.#placed.length > 0) {
+      this.#placed = this.#placed.filter(({ at }) => at >= end).map(({ at, region }) => ({ at: at - end, region }));
+    }
     if (this.#from < this.#at) return taken;
     if (this.#size - this.#at < SCRAP * this.#size || this.#size > KEPT) this.#renew();
     return taken;
@@ -219,21 +258,33 @@ export class Writer {
   cut(at: number): void {
     this.#at = this.#from + at;
     if (this.#outside > 0) this.#dropAttached(at);
+    if (this.#placed.length > 0) {
+      for (const { region } of this.#unplace(at)) this.#storage?.takeBack(region);
+    }
   }
 
-  /** A copy of what was written since `length` was `at`, to be written again by `rewrite`. */
+  /** Those from `at` on, which the writer knows no more. */
+  #unplace(from: number): Placed[] {
+    const gone = this.#placed.filter(({ at }) => at >= from);
+    this.#placed = this.#placed.filter(({ at }) => at < from);
+    return gone;
+  }
+
+  /** A copy of what was written since `length` was `at`, to be cut here and written again by `rewrite`. */
   copySince(at: number): Excerpt {
     const attached = this.#attached.filter((one) => one.at >= at);
     return {
       bytes: copyOf(this.#buffer, this.#from + at, this.#at),
       attached: attached.map((one) => ({ at: one.at - at, bytes: one.bytes })),
+      placed: this.#unplace(at).map((one) => ({ at: one.at - at, region: one.region })),
     };
   }
 
-  rewrite({ bytes, attached }: Excerpt): void {
+  rewrite({ bytes, attached, placed }: Excerpt): void {
     const start = this.length;
     this.raw(bytes);
     for (const one of attached) this.#attach(one.bytes, start + one.at);
+    for (const { at, region } of placed) this.#placed.push({ at: start + at, region });
   }
 
   #attach(bytes: Uint8Array, at: number): void {
@@ -467,6 +518,29 @@ export class Writer {
     this.raw(bytes);
   }
 
+  /**
+   * Packed bytes without references into the writer's storage, from wherever the pieces stand. False, and nothing done,
+   * where they are too few or there is no room.
+   */
+  store(pieces: readonly Uint8Array[], length: number): boolean {
+    if (this.#storage === undefined || length < this.#attachFrom) return false;
+    const region = this.#storage.put(pieces, length);
+    if (region === undefined) return false;
+    this.#placed.push({ at: this.length, region });
+    this.region(region);
+    return true;
+  }
+
+  /** Says where packed bytes lie. */
+  region({ arena, offset, length }: Region): void {
+    const at = this.claim(REGION_BYTES);
+    const { data } = this;
+    data.setUint8(at, REGION);
+    data.setUint32(at + 1, arena, true);
+    setU48(data, at + 5, offset);
+    data.setUint32(at + 11, length, true);
+  }
+
   /** Starts packed bytes without references, which the caller writes here. Returns the position that `endPacked` wants back. */
   startPacked(): number {
     const at = this.claim(5);
@@ -547,6 +621,10 @@ export class Reader {
 
   get left(): number {
     return this.#end - this.#at;
+  }
+
+  get owns(): boolean {
+    return this.#owns;
   }
 
   #need(bytes: number): number {
@@ -645,6 +723,15 @@ export class Reader {
     return end - at <= KEPT_AS_STRING ? this.#buffer.toString('latin1', at, end) : this.#kept(at, end);
   }
 
+  /** What ends at `end`, where it is no item but says where one lies; undefined, and nothing passed, otherwise. */
+  regionUntil(end: number): Region | undefined {
+    if (this.#buffer[this.#at] !== REGION || this.#at >= end) return undefined;
+    if (end - this.#at !== REGION_BYTES) throw new ProtocolError('a message names a region where it must not');
+    const at = this.claim(REGION_BYTES);
+    const { data } = this;
+    return { arena: data.getUint32(at + 1, true), offset: getU48(data, at + 5), length: data.getUint32(at + 11, true) };
+  }
+
   /** Bytes that outlive the frame. Most of the memory that a view keeps alive is what it shows. */
   #kept(at: number, end: number): Buffer {
     const size = end - at;
@@ -741,6 +828,22 @@ export class Reader {
     }
   }
 
+  /** Passes an item without looking inside. One that names objects or tasks is refused. */
+  skip(): void {
+    const tag = this.#buffer[this.#at] as number;
+    if (this.#at >= this.#end) throw this.#short(1);
+    if (tag <= TRUE) this.#need(1);
+    else if (tag === INT32) this.#need(5);
+    else if (tag === FLOAT64) this.#need(9);
+    else if (tag === ASCII) this.#need(2 + (this.#buffer[this.#at + 1] as number));
+    else if (tag === PACKED || tag === UTF8) {
+      this.#need(5);
+      this.#need(this.data.getUint32(this.#at - 4, true));
+    } else if (named(this.item())) {
+      throw new ProtocolError('a message names objects or tasks where it must not');
+    }
+  }
+
   #bigint(): bigint {
     const negative = this.u8() === 1;
     const size = this.u32();
@@ -779,6 +882,12 @@ export class Reader {
 function named(item: Item): boolean {
   if (item instanceof Packed) return item.proxies.length + item.jobs.length > 0;
   return Array.isArray(item) && (item as readonly Item[]).some(named);
+}
+
+/** What stands before packed bytes without references. */
+export function writePackedHead(buffer: Buffer, length: number): void {
+  buffer[0] = PACKED;
+  buffer.writeUInt32LE(length, 1);
 }
 
 /** Takes it modulo 2^48. */

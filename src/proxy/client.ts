@@ -2,44 +2,51 @@ import { EventEmitter } from 'node:events';
 import { UnserializableError } from '../errors.ts';
 import { isJobRef, jobRef } from '../job-ref.ts';
 import { encode } from '../protocol/codec.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { methods } from '../protocol/messages.ts';
 import type { Item, JobRefInfo, ProxyRef } from '../protocol/wire.ts';
-import type { HandlersOf, PutOptions, TaskQueueOptions } from '../tasks.ts';
+import type { ChildOptions, HandlersOf, TakeOptions, TaskQueueOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
-import { taskQueueItems } from './task-queue-options.ts';
-import { attemptClient } from './attempt-client.ts';
-import { type BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
+import type { BarrierOptions, BarrierProxy } from './barrier-proxy.ts';
 import type { Connection } from './connection.ts';
-import { type ConditionOptions, ConditionProxy } from './condition-proxy.ts';
-import { CounterProxy } from './counter-proxy.ts';
-import { customProxy, type ObjectProxy, type ProxyBase } from './custom-proxy.ts';
-import { DictProxy, type Key } from './dict-proxy.ts';
-import { EventProxy } from './event-proxy.ts';
+import type { ConditionOptions, ConditionProxy } from './condition-proxy.ts';
+import type { CounterProxy } from './counter-proxy.ts';
+import type { ObjectProxy } from './custom-proxy.ts';
+import type { DictProxy, Key } from './dict-proxy.ts';
+import type { EventProxy } from './event-proxy.ts';
 import { opened } from './feed.ts';
-import { Helper } from './helper.ts';
-import { Inspector } from './inspector.ts';
-import { ListProxy } from './list-proxy.ts';
-import { LockProxy } from './lock-proxy.ts';
-import { NamespaceProxy } from './namespace-proxy.ts';
+import { Helper, type HelperThread } from './helper.ts';
+import type { Inspector } from './inspector.ts';
+import type { ListProxy } from './list-proxy.ts';
+import type { LockProxy } from './lock-proxy.ts';
+import type { NamespaceProxy } from './namespace-proxy.ts';
 import { type Attempt, BaseProxy, isBuiltIn, type ObjectHandle, where } from './object-proxy.ts';
-import { QueueProxy, type QueueOptions } from './queue-proxy.ts';
-import { RLockProxy } from './rlock-proxy.ts';
-import { RwLockProxy } from './rw-lock-proxy.ts';
-import { type SemaphoreOptions, SemaphoreProxy } from './semaphore-proxy.ts';
-import { SetProxy } from './set-proxy.ts';
+import type { QueueProxy, QueueOptions } from './queue-proxy.ts';
+import type { RLockProxy } from './rlock-proxy.ts';
+import type { RwLockProxy } from './rw-lock-proxy.ts';
+import type { SemaphoreOptions, SemaphoreProxy } from './semaphore-proxy.ts';
+import type { SetProxy } from './set-proxy.ts';
 import type { RunningAttempt } from './running-attempt.ts';
-import { child, type HelperSource, TaskQueueProxy } from './task-queue-proxy.ts';
+import { child, type HelperSource } from './queue-keys.ts';
+import { offerItem } from './take-options.ts';
+import type { TaskQueueProxy } from './task-queue-proxy.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handler, Handlers } from './task-context.ts';
 import { Handle } from './task-handle.ts';
-import { TopicProxy } from './topic-proxy.ts';
-import { ValueProxy } from './value-proxy.ts';
+import { TaskTaker } from './task-taker.ts';
+import type { TopicProxy } from './topic-proxy.ts';
+import type { ValueProxy } from './value-proxy.ts';
+
+/** The proxies: a worker that only runs tasks needs none of them. */
+const kinds = lazily<typeof import('./kinds.ts')>(new URL('./kinds.js', import.meta.url));
 
 /** How other parts of this library reach a client's connection. */
 export const connectionOf = Symbol('connection');
 export const reach = Symbol('reach');
 export const during = Symbol('during');
 export const putChild = Symbol('put child');
+export const takerOf = Symbol('taker of a queue');
+export const started = Symbol('started');
 
 type Shape<M> = { readonly [K in keyof M]: Handler } | { readonly default: { readonly [K: string]: Handler } };
 
@@ -56,8 +63,8 @@ export interface ClientSetup {
   readonly authKey: Uint8Array | undefined;
   /** How other processes reach the manager. */
   readonly reach: () => Promise<Reach>;
-  /** Of a spawned worker: the pipe that its parent holds. */
-  readonly parentPipe?: number | undefined;
+  /** Of a spawned worker: its helper thread, which it may have started already. */
+  readonly thread?: (() => HelperThread) | undefined;
 }
 
 /** What a client tells of itself, by `on()` and `once()`. */
@@ -82,8 +89,6 @@ export interface ClientEvents {
  * with an ask is said at the first call.
  */
 export class Client extends EventEmitter<ClientEvents> implements AsyncDisposable {
-  /** What the manager shows of itself: tasks, workers. */
-  readonly inspect: Inspector;
   readonly #setup: ClientSetup;
   readonly #helperSource: HelperSource;
   /** By queue: for handles that came inside values. */
@@ -91,12 +96,12 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   /** Likewise: for children of tasks. */
   readonly #queues = new Map<string, TaskQueueProxy>();
   #helper: Helper | undefined;
+  #inspect: Inspector | undefined;
 
   constructor(setup: ClientSetup) {
     super();
     this.#setup = setup;
     const { connection, authKey } = setup;
-    this.inspect = new Inspector(connection);
     this.#helperSource = {
       client: this,
       start: () => this.#startHelper(),
@@ -112,6 +117,11 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     connection.on('reconnected', () => this.emit('reconnected'));
     connection.on('unrunnable', (event: ClientEvents['unrunnable'][0]) => this.emit('unrunnable', event));
     connection.on('lockBroken', (event: ClientEvents['lockBroken'][0]) => this.emit('lockBroken', event));
+  }
+
+  /** What the manager shows of itself: tasks, workers. */
+  get inspect(): Inspector {
+    return (this.#inspect ??= new (kinds().Inspector)(this.#setup.connection));
   }
 
   /** Where the manager is. */
@@ -131,79 +141,79 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
 
   /** A shared dictionary. */
   dict<K extends Key = string, V = unknown>(name?: string): DictProxy<K, V> {
-    return new DictProxy<K, V>(this.#open('dict', name));
+    return new (kinds().DictProxy)<K, V>(this.#open('dict', name));
   }
 
   /** A shared list. */
   list<T = unknown>(name?: string): ListProxy<T> {
-    return new ListProxy<T>(this.#open('list', name));
+    return new (kinds().ListProxy)<T>(this.#open('list', name));
   }
 
   /** A shared set of scalars. */
   set<T extends Key = string>(name?: string): SetProxy<T> {
-    return new SetProxy<T>(this.#open('set', name));
+    return new (kinds().SetProxy)<T>(this.#open('set', name));
   }
 
   /** Shared named values, the properties of `T`. */
   namespace<T extends object = Record<string, unknown>>(name?: string): NamespaceProxy<T> {
-    return new NamespaceProxy<T>(this.#open('namespace', name));
+    return new (kinds().NamespaceProxy)<T>(this.#open('namespace', name));
   }
 
   /** A shared flag that many can wait for. */
   event(name?: string): EventProxy {
-    return new EventProxy(this.#open('event', name));
+    return new (kinds().EventProxy)(this.#open('event', name));
   }
 
   /** A place where so many wait for each other. The first ask that says for how many decides. */
   barrier(name?: string, options?: BarrierOptions): BarrierProxy {
-    return new BarrierProxy(this.#open('barrier', name, options));
+    return new (kinds().BarrierProxy)(this.#open('barrier', name, options));
   }
 
   /** A shared queue of values. The first ask with options sets them; a later one with others is refused at its first call. */
   queue<T = unknown>(name?: string, options?: QueueOptions): QueueProxy<T> {
-    return new QueueProxy<T>(this.#open('queue', name, options));
+    return new (kinds().QueueProxy)<T>(this.#open('queue', name, options));
   }
 
   /** A shared topic: what is published there goes to all who subscribe. */
   topic<T = unknown>(name: string): TopicProxy<T> {
-    return new TopicProxy<T>(this.#open('topic', name));
+    return new (kinds().TopicProxy)<T>(this.#open('topic', name));
   }
 
   /** A shared lock. */
   lock(name?: string): LockProxy {
-    return new LockProxy(this.#open('lock', name));
+    return new (kinds().LockProxy)(this.#open('lock', name));
   }
 
   /** A shared lock that its holder may take again. */
   rlock(name?: string): RLockProxy {
-    return new RLockProxy(this.#open('rlock', name));
+    return new (kinds().RLockProxy)(this.#open('rlock', name));
   }
 
   /** A shared lock for many readers or one writer. */
   rwLock(name?: string): RwLockProxy {
-    return new RwLockProxy(this.#open('rwlock', name));
+    return new (kinds().RwLockProxy)(this.#open('rwlock', name));
   }
 
   /** So many permits, shared. The first ask that says how many decides. */
   semaphore(name?: string, options?: SemaphoreOptions): SemaphoreProxy {
-    return new SemaphoreProxy(this.#open('semaphore', name, options));
+    return new (kinds().SemaphoreProxy)(this.#open('semaphore', name, options));
   }
 
   /** A shared condition, of a lock of its own or of the one given: the first ask decides. */
   condition(name?: string, options?: ConditionOptions): ConditionProxy {
-    return new ConditionProxy(this.#open('condition', name, options));
+    return new (kinds().ConditionProxy)(this.#open('condition', name, options));
   }
 
   /** `initial` counts for whoever makes it. */
   counter(name?: string, options?: { initial?: number }): CounterProxy {
-    return new CounterProxy(this.#open('counter', name, options));
+    return new (kinds().CounterProxy)(this.#open('counter', name, options));
   }
 
   /** `initial` counts for whoever makes it. */
   value<T>(name: string | undefined, initial: T): ValueProxy<T>;
   value<T>(name?: string): ValueProxy<T | undefined>;
   value<T>(name?: string, initial?: T): ValueProxy<T | undefined> {
-    return new ValueProxy<T | undefined>(this.#open('value', name, { initial }));
+    return new (kinds().ValueProxy)<T | undefined>(this.#open('value', name, { initial }));
   }
 
   /**
@@ -221,8 +231,10 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     if (typeof options?.policy === 'object') {
       throw new TypeError('a policy of your own runs in the manager: give it to new Manager({ queue: { policy } })');
     }
-    const items = taskQueueItems(options ?? {}).flat();
-    return new TaskQueueProxy({ ...this.#open('tasks', name, {}, items), attempt }, this.#helperSource);
+    const items = kinds()
+      .taskQueueItems(options ?? {})
+      .flat();
+    return new (kinds().TaskQueueProxy)({ ...this.#open('tasks', name, {}, items), attempt }, this.#helperSource);
   }
 
   /** An object of a type that was registered with the manager. `args` go to its factory. */
@@ -234,7 +246,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     if (isBuiltIn(typeId)) {
       throw new TypeError(`'${typeId}' is no type that was registered: ask for such an object by client.${typeId}()`);
     }
-    return customProxy(this.#open(typeId, name, args.length === 0 ? undefined : { args })) as ObjectProxy<T, P>;
+    return kinds().customProxy(this.#open(typeId, name, args.length === 0 ? undefined : { args })) as ObjectProxy<T, P>;
   }
 
   /** Ends the connection: everything that the session held goes, outstanding calls reject. */
@@ -261,7 +273,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   [during](attempt: Attempt): Client {
     const tasks = (name = 'default', options?: TaskQueueOptions): TaskQueueProxy<never> =>
       this.#tasks(name, options, attempt);
-    return attemptClient(
+    return kinds().attemptClient(
       this,
       attempt,
       (typeId, name, options) => ({ ...this.#open(typeId, name, options), attempt }),
@@ -274,7 +286,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     attempt: RunningAttempt,
     name: string,
     input: unknown,
-    options: PutOptions & WaitOptions,
+    options: ChildOptions & WaitOptions,
   ): Promise<Handle> {
     const { queue } = attempt;
     let proxy = this.#queues.get(queue);
@@ -283,6 +295,21 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
       this.#queues.set(queue, proxy);
     }
     return proxy[child](attempt, name, input, options);
+  }
+
+  /** For a worker: the taking side of a queue, by itself. */
+  [takerOf](queue: string, offer: TakeOptions): TaskTaker {
+    const { connection } = this.#setup;
+    const item = offerItem(offer);
+    const handle = connection.open('tasks', queue, item === undefined ? [] : ['offer', item]);
+    const taker = new TaskTaker(connection, handle, this.#helperSource);
+    connection.handles.listen(handle, taker);
+    return taker;
+  }
+
+  /** For a worker: it is ready, and its helper thread may take its share of the processor. */
+  [started](): void {
+    this.#helper?.join();
   }
 
   #open(typeId: string, name: string | undefined, options: object = {}, items: Item[] = []): ObjectHandle {
@@ -297,9 +324,9 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
   }
 
   #startHelper(): Helper | undefined {
-    const { connection, authKey, parentPipe } = this.#setup;
+    const { connection, authKey, thread } = this.#setup;
     if (authKey === undefined || connection.closed) return undefined;
-    this.#helper ??= new Helper(connection, authKey, parentPipe);
+    this.#helper ??= new Helper(connection, authKey, thread?.());
     return this.#helper;
   }
 
@@ -322,7 +349,7 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     connection.handles.adopt(handle, { typeId: ref.typeId, name: ref.name, options: [] });
     // The handle is opened by this call; were the object gone, the first call on the proxy says so.
     connection.call(0, methods.manager.indexOf('open'), [handle, ref.id]).catch(() => {});
-    return proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#helperSource);
+    return kinds().proxyOf({ connection, handle, typeId: ref.typeId, name: ref.name }, this.#helperSource);
   }
 
   #callsOf(queue: string): TaskCalls {
@@ -333,45 +360,6 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
       this.#calls.set(queue, calls);
     }
     return calls;
-  }
-}
-
-function proxyOf(handle: ObjectHandle, helper: HelperSource): BaseProxy | ProxyBase {
-  switch (handle.typeId) {
-    case 'dict':
-      return new DictProxy(handle);
-    case 'queue':
-      return new QueueProxy(handle);
-    case 'lock':
-      return new LockProxy(handle);
-    case 'rlock':
-      return new RLockProxy(handle);
-    case 'counter':
-      return new CounterProxy(handle);
-    case 'value':
-      return new ValueProxy(handle);
-    case 'tasks':
-      return new TaskQueueProxy(handle, helper);
-    case 'list':
-      return new ListProxy(handle);
-    case 'set':
-      return new SetProxy(handle);
-    case 'namespace':
-      return new NamespaceProxy(handle);
-    case 'barrier':
-      return new BarrierProxy(handle);
-    case 'event':
-      return new EventProxy(handle);
-    case 'rwlock':
-      return new RwLockProxy(handle);
-    case 'semaphore':
-      return new SemaphoreProxy(handle);
-    case 'condition':
-      return new ConditionProxy(handle);
-    case 'topic':
-      return new TopicProxy(handle);
-    default:
-      return customProxy(handle);
   }
 }
 

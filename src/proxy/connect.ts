@@ -3,8 +3,10 @@ import { Role } from '../protocol/messages.ts';
 import { Client, type Reach } from './client.ts';
 import { Connection } from './connection.ts';
 import { enter } from './enter.ts';
+import type { HelperThread } from './helper.ts';
 import type { Enter } from './reconnect.ts';
 import { readConnectionFile } from '../transport/connection-file.ts';
+import { HotPolling } from '../transport/hot-polling.ts';
 import { nodeIpc } from '../transport/node-ipc.ts';
 
 /** How to connect. */
@@ -15,6 +17,11 @@ export interface ConnectOptions {
   name?: string | undefined;
   /** Whether to come back after a lost connection to a manager that still lives. Default true. */
   reconnect?: boolean | undefined;
+  /**
+   * Waits for the answer to a call without sleeping, where it is the only one under way: for 0.2 ms at most, with a core
+   * that is free, as long as that pays. A call takes less time, and this process more of its core. Default false.
+   */
+  lowLatency?: boolean | undefined;
   /** Ends the attempt to connect; afterwards it means nothing. */
   signal?: AbortSignal | undefined;
 }
@@ -22,7 +29,7 @@ export interface ConnectOptions {
 /** What a spawned worker adds. */
 export interface WorkerIdentity {
   readonly ticket: string;
-  readonly parentPipe: number;
+  readonly thread: () => HelperThread;
 }
 
 /**
@@ -43,7 +50,7 @@ export async function connectTo(
   options: ConnectOptions,
   worker?: WorkerIdentity,
 ): Promise<Client> {
-  const { signal, reconnect = true } = options;
+  const { signal, reconnect = true, lowLatency = false } = options;
   const name = options.name ?? `${hostname()}:${process.pid}`;
   const go: Enter = async (until) => {
     const transport = await nodeIpc.connect(address, { signal: until });
@@ -59,8 +66,9 @@ export async function connectTo(
   };
   const entered = await go(signal ?? new AbortController().signal);
   const connection = new Connection(address, entered, go, reconnect);
+  if (lowLatency) connection.polling = new HotPolling();
   const reach = (): Promise<Reach> => Promise.resolve({ address, authKey });
-  return new Client({ connection, authKey, reach, parentPipe: worker?.parentPipe });
+  return new Client({ connection, authKey, reach, thread: worker?.thread });
 }
 
 /** The name crosses in a frame of the handshake, which is small. */

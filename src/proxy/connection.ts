@@ -10,15 +10,17 @@ import { EventEmitter } from 'node:events';
 import { ConnectionLostError, ProtocolError } from '../errors.ts';
 import type { CodecContext } from '../protocol/codec.ts';
 import { errorFrom } from '../protocol/errors.ts';
-import { GONE, GUARDED, HOLDING, Outcome, ToClient, ToManager } from '../protocol/messages.ts';
+import { GONE, GUARDED, HOLDING, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Numbered } from '../queue/numbered.ts';
+import type { HotPolling } from '../transport/hot-polling.ts';
 import type { Link } from '../transport/link.ts';
 import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
+import { Arenas } from './arenas.ts';
 import { type Body, writeHeld } from './bodies.ts';
 import { Handles, type Opening } from './handles.ts';
 import type { Welcome } from './enter.ts';
-import { Departed, type Pending, PendingCall, readFeed, type Undo } from './pending.ts';
+import { Departed, type Pending, PendingCall, readFeed, readOutcomes, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
 import { ToldNames } from './told-names.ts';
 import { sideOfClient } from './tracks.ts';
@@ -39,8 +41,11 @@ export class Connection extends EventEmitter {
   /** Names of tasks by the manager's index. */
   readonly names: string[] = [];
   readonly handles = new Handles();
+  arenas: Arenas;
   /** What proxies and handles inside values are on this side. */
   codec: CodecContext = {};
+  /** Of a client that asked for it: waits for the answer to a single call without sleeping. */
+  polling: HotPolling | undefined = undefined;
   readonly #enter: Enter | undefined;
   readonly #comesBack: boolean;
   readonly #calls = new Numbered<Pending>();
@@ -65,6 +70,7 @@ export class Connection extends EventEmitter {
     this.address = address;
     this.link = entered.link;
     this.welcome = entered.welcome;
+    this.arenas = new Arenas(this.link, this.welcome.pid);
     this.#enter = enter;
     this.#comesBack = comesBack;
     this.#start();
@@ -143,6 +149,7 @@ export class Connection extends EventEmitter {
     const id = this.#nextCall();
     this.#calls.set(id, pending);
     if (pending.waits) this.hold();
+    if (this.polling !== undefined && pending.waits && this.#calls.size === 1) this.polling.expects();
     return id;
   }
 
@@ -257,6 +264,7 @@ export class Connection extends EventEmitter {
 
   #start(): void {
     this.link.carryLong(sideOfClient(this.handles.openings));
+    this.link.writer.storeIn(this.arenas);
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
       closed: (error) => this.#lost(error),
@@ -288,13 +296,18 @@ export class Connection extends EventEmitter {
   }
 
   #frame(kind: number, reader: Reader): void {
+    this.polling?.arrived();
     switch (kind) {
       case ToClient.OUTCOME:
-        return this.#outcomes(reader);
+        return readOutcomes(this, this.#calls, reader);
       case ToClient.TASK:
       case ToClient.LOST:
-      case ToClient.STOP:
-        return this.handles.listener(reader.u32())?.frame?.(kind, reader);
+      case ToClient.STOP: {
+        const listener = this.handles.listener(reader.u32());
+        if (listener?.frame !== undefined) return listener.frame(kind, reader);
+        if (kind === ToClient.TASK) this.arenas.skipTasks(reader);
+        return;
+      }
       case ToClient.DONE: {
         const first = reader.u32();
         const end = first + reader.u32();
@@ -318,6 +331,11 @@ export class Connection extends EventEmitter {
         if (this.#calls.get(id)?.taken(reader.u16())) this.forget(id);
         return;
       }
+      case ToClient.ITEMS: {
+        const id = reader.u32();
+        if (this.#calls.get(id)?.items(reader)) this.forget(id);
+        return;
+      }
       case ToClient.FAILED:
         return this.forget(reader.u32())?.failed(errorFrom(reader.item(), this.codec));
       case ToClient.CANCELLED: {
@@ -337,6 +355,10 @@ export class Connection extends EventEmitter {
       case ToClient.FEED:
       case ToClient.ITEM:
         return readFeed(kind, this.#calls, reader);
+      case ToClient.ARENA:
+      case ToClient.FREED:
+      case ToClient.ARENA_GONE:
+        return this.arenas.frame(kind, reader);
       case ToClient.NAME:
         this.names[reader.u16()] = reader.text();
         return;
@@ -352,17 +374,6 @@ export class Connection extends EventEmitter {
       }
       default:
         throw new ProtocolError(`the manager sent a frame of unknown kind ${kind}`);
-    }
-  }
-
-  #outcomes(reader: Reader): void {
-    reader.u32();
-    while (reader.left > 0) {
-      const end = reader.entry();
-      const id = reader.u32();
-      const pending = this.#calls.get(id);
-      if (pending?.outcome(reader.u8() === Outcome.succeeded, reader)) this.forget(id);
-      reader.skipTo(end);
     }
   }
 
@@ -392,6 +403,7 @@ export class Connection extends EventEmitter {
 
   /** Settles what the session held, then, if there is a new one, goes on with it. */
   #endSession(reason: Error): void {
+    this.arenas.close();
     const calls = [...this.#inDoubt, ...this.#calls.values()];
     this.#inDoubt = [];
     this.#calls.clear();
@@ -405,6 +417,7 @@ export class Connection extends EventEmitter {
       this.#told.clear();
       this.names.length = 0;
       this.handles.forgetUnnamed();
+      this.arenas = new Arenas(this.link, this.welcome.pid);
       this.#start();
       for (const [handle, opening] of this.handles.openings) this.#sendOpen(handle, opening);
     }

@@ -16,9 +16,15 @@ const FIRST_COLLECTION = '--initial-old-space-size=32';
 /** What a process that we spawn is started with; it calls `keepOwnArguments` first. */
 export const engineArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION] : [];
 
+/** For a worker's command line: its tasks module gets start/in-worker.ts for `import 'quartermaster'`. */
+const IN_WORKER = '--conditions=quartermaster-worker';
+
+/** What a worker that we spawn is started with; it calls `keepOwnArguments` first. */
+export const workerArguments: readonly string[] = [...engineArguments, IN_WORKER];
+
 /** What this process spawns in turn does not inherit our settings: `fork()` passes on what stands in `process.execArgv`. */
 export function keepOwnArguments(): void {
-  process.execArgv = process.execArgv.filter((argument) => argument !== FIRST_COLLECTION);
+  process.execArgv = process.execArgv.filter((argument) => argument !== FIRST_COLLECTION && argument !== IN_WORKER);
 }
 
 /** What runs often is optimised sooner, and as well as ever. */

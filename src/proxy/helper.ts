@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { Connection } from './connection.ts';
 import type { SharedWindow } from './shared-window.ts';
 
-/** What the thread is started with. The auth key stays in this process's memory. */
+/** What the thread needs for its connection. The auth key stays in this process's memory. */
 export interface HelperData {
   readonly address: string;
   readonly authKey: Uint8Array;
@@ -14,15 +14,38 @@ export interface HelperData {
   readonly secret: string;
   /** ms */
   readonly beatEvery: number;
+}
+
+/** What the thread is started with. */
+export interface HelperStart {
   /** A pipe whose other end the parent holds; when it closes, the process group is killed. */
   readonly parentPipe: number | undefined;
 }
 
-/** What the thread is told later. */
+/** What the thread is told. */
 export type HelperMessage =
+  | { readonly data: HelperData }
   | { readonly window: { readonly handle: number; readonly memory: SharedArrayBuffer } }
+  /** The worker is ready: its beats, and its window, are the thread's business from now on. */
+  | { readonly join: true }
   | { readonly beatEvery: number }
   | { readonly session: number; readonly secret: string };
+
+/** The thread by itself: a spawned worker starts it before anything else, so that it boots beside what is loaded. */
+export class HelperThread {
+  readonly worker: Worker;
+  failed = false;
+
+  constructor(parentPipe: number | undefined) {
+    this.worker = new Worker(new URL('./helper-thread.js', import.meta.url), {
+      workerData: { parentPipe } satisfies HelperStart,
+      name: 'quartermaster helper',
+      stdin: false,
+    });
+    this.worker.on('error', () => (this.failed = true));
+    this.worker.unref();
+  }
+}
 
 export class Helper {
   readonly #worker: Worker;
@@ -31,22 +54,22 @@ export class Helper {
   /** In place of a thread that cannot run. */
   #beats: NodeJS.Timeout | undefined;
 
-  constructor(connection: Connection, authKey: Uint8Array, parentPipe: number | undefined) {
+  /** `thread`: of a spawned worker, which says when it has started; the thread of any other client joins at once. */
+  constructor(connection: Connection, authKey: Uint8Array, thread: HelperThread | undefined) {
     const { session, secret, leaseTimeout } = connection.welcome;
     const beatEvery = leaseTimeout / 5;
-    const data: HelperData = { address: connection.address, authKey, session, secret, beatEvery, parentPipe };
     this.#connection = connection;
     this.#beatEvery = beatEvery;
-    this.#worker = new Worker(new URL('./helper-thread.js', import.meta.url), {
-      workerData: data,
-      name: 'quartermaster helper',
-      stdin: false,
-    });
+    const { worker, failed } = thread ?? new HelperThread(undefined);
+    this.#worker = worker;
     // While the thread has no connection it asks this one to beat; nothing else is lost.
-    this.#worker.on('message', () => connection.beat());
-    this.#worker.on('error', () => this.#beatHere());
+    worker.on('message', () => connection.beat());
+    worker.on('error', () => this.#beatHere());
+    if (failed) this.#beatHere();
     // Only now: whoever listens holds the process.
-    this.#worker.unref();
+    worker.unref();
+    this.#tell({ data: { address: connection.address, authKey, session, secret, beatEvery } });
+    if (thread === undefined) this.join();
     connection.on('reconnected', () =>
       this.#tell({ session: connection.welcome.session, secret: connection.welcome.secret }),
     );
@@ -60,6 +83,11 @@ export class Helper {
     this.#beatEvery = ms;
     if (this.#beats !== undefined) this.#beatHere();
     this.#tell({ beatEvery: ms });
+  }
+
+  /** The process has started. */
+  join(): void {
+    this.#tell({ join: true });
   }
 
   async stop(): Promise<void> {

@@ -10,6 +10,7 @@
 import { UnserializableError } from '../errors.ts';
 import { isJobRef, jobRef } from '../job-ref.ts';
 import { describe, pathText, type Step } from '../protocol/codec/path.ts';
+import type { OnFailure } from '../tasks.ts';
 import { type Job, JobById, type JobOptions, kindOf } from './job.ts';
 import { settingNames, type TaskSettings } from './put-options.ts';
 
@@ -30,6 +31,7 @@ export interface JobJSON extends Readonly<Omit<TaskSettings, 'runAt'>> {
   /** The time as ISO 8601 has it, such as `new Date().toISOString()` gives. */
   readonly runAt?: string;
   readonly keep?: boolean;
+  readonly onFailure?: OnFailure;
 }
 
 /** How many objects may stand inside each other: what a task's input may have too. */
@@ -40,7 +42,7 @@ export function toJSON(jobs: readonly Job[]): JobGraphJSON {
   return { version: 1, jobs: jobs.map(jobToJSON) };
 }
 
-function jobToJSON({ index, id, name, input, after, settings, keep }: Job): JobJSON {
+function jobToJSON({ index, id, name, input, after, settings, keep, onFailure }: Job): JobJSON {
   const place = ['jobs', index];
   return {
     id,
@@ -49,6 +51,7 @@ function jobToJSON({ index, id, name, input, after, settings, keep }: Job): JobJ
     ...(after.length === 0 ? {} : { after: after.map((before, i) => idIn(before, [...place, 'after', i])) }),
     ...settingsToJSON(settings, place),
     ...(keep ? { keep } : {}),
+    ...(onFailure === undefined ? {} : { onFailure }),
   };
 }
 
@@ -139,7 +142,7 @@ class Plain {
   }
 }
 
-const jobKeys: readonly string[] = ['after', 'id', 'input', 'keep', 'name', ...settingNames].sort();
+const jobKeys: readonly string[] = ['after', 'id', 'input', 'keep', 'name', 'onFailure', ...settingNames].sort();
 
 /** Reads a graph; `add` is called for each of its jobs and checks their names and options. */
 export function fromJSON(json: unknown, add: (name: unknown, input: unknown, options: JobOptions) => unknown): void {

@@ -5,7 +5,7 @@
  * Inputs are read, and the references in them found, when the graph is checked or run: leave them as they are until then.
  */
 import { criticalPath } from '../graph/critical-path.ts';
-import type { Call, InputOf, JobRef, OutputOf, TaskName, Wired } from '../tasks.ts';
+import type { Call, InputOf, JobRef, OnFailure, OutputOf, TaskName, Wired } from '../tasks.ts';
 import type { Handlers } from './task-context.ts';
 import { checkJobOptions, Job, type JobOptions, kindOf, MAX_JOB_ID } from './job.ts';
 import { checkEdges, type Edges, findEdges } from './job-edges.ts';
@@ -34,6 +34,7 @@ export interface SubmittedJob {
   readonly outside: readonly JobRef[];
   readonly options: TaskSettings;
   readonly keep: boolean;
+  readonly onFailure: OnFailure | undefined;
   /** Whether its output is part of another job's input. */
   readonly consumed: boolean;
 }
@@ -73,10 +74,16 @@ export class JobGraph<H = Handlers> {
    */
   add<N extends TaskName<H>>(
     name: N,
-    ...call: Call<Wired<InputOf<H, N>>, InputOf<H, N>, JobOptions>
-  ): JobRef<OutputOf<H, N>> {
-    const [input, options] = call;
-    return this.#add(name, input, options) as unknown as JobRef<OutputOf<H, N>>;
+    ...call: Call<Wired<InputOf<H, N>>, InputOf<H, N>, JobOptions & { onFailure?: 'skip' | 'fail' | undefined }>
+  ): JobRef<OutputOf<H, N>>;
+  /** Where its failure is, or may be, ignored, those that consume its output must do without it. */
+  add<N extends TaskName<H>>(
+    name: N,
+    input: Wired<InputOf<H, N>>,
+    options: JobOptions,
+  ): JobRef<OutputOf<H, N> | undefined>;
+  add(name: string, input?: unknown, options?: JobOptions): JobRef {
+    return this.#add(name, input, options) as unknown as JobRef;
   }
 
   /**
@@ -177,14 +184,15 @@ export class JobGraph<H = Handlers> {
   #submitted(): SubmittedJob[] {
     const { edges } = this.#checked();
     const { starts, nodes } = edges.graph.dependencies();
-    return this.#jobs.map(({ index, id, name, input, settings, keep }) => {
+    return this.#jobs.map(({ index, id, name, input, settings, keep, onFailure }) => {
       const from = starts[index] as number;
       const count = (starts[index + 1] as number) - from;
       const after =
         count === 0 ? none : Array.from({ length: count }, (_, at) => this.#at(nodes[from + at] as number).id);
       const refs = edges.outside.get(index);
       const outside = refs === undefined ? none : [...refs.values()];
-      return { id, name, input, after, outside, options: settings, keep, consumed: edges.consumed[index] === 1 };
+      const consumed = edges.consumed[index] === 1;
+      return { id, name, input, after, outside, options: settings, keep, onFailure, consumed };
     });
   }
 }

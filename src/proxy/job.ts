@@ -1,7 +1,7 @@
 /** One job of a job graph: what was asked for, checked, and at the same time the reference to its output. */
 import { type BrandedJobRef, isJobRef, jobRef, type JobRefTarget } from '../job-ref.ts';
-import type { PutOptions } from '../tasks.ts';
-import { settingItems, settingNames, type TaskSettings } from './put-options.ts';
+import type { OnFailure, PutOptions } from '../tasks.ts';
+import { checkOnFailure, settingItems, settingNames, type TaskSettings } from './put-options.ts';
 
 /**
  * How a job runs: a task's options, and whether its output is kept. `delay` and `expires` count from the moment in which
@@ -10,6 +10,13 @@ import { settingItems, settingNames, type TaskSettings } from './put-options.ts'
 export interface JobOptions extends PutOptions {
   /** Its output is part of the run's result, also where other jobs consume it. Default false. */
   keep?: boolean | undefined;
+  /**
+   * What its failure, after its `retries`, means for the others: `'skip'` skips the jobs that come after it; `'fail'`
+   * also stops the run, in which nothing new begins; with `'ignore'` the jobs after it run all the same, and get
+   * `undefined` in the place of its output. Cancelling is no failure: it takes what comes after the job in any case.
+   * Default: `'skip'`, or `'fail'` where the run has `onFailure: 'stop'`.
+   */
+  onFailure?: OnFailure | undefined;
 }
 
 export class Job {
@@ -21,6 +28,7 @@ export class Job {
   /** What goes with the job to the queue as it would with a put; ids and dependencies go their own way. */
   readonly settings: TaskSettings;
   readonly keep: boolean;
+  readonly onFailure: OnFailure | undefined;
   /** Its place in the order of insertion. */
   readonly index: number;
 
@@ -30,10 +38,11 @@ export class Job {
     this.id = id;
     this.name = name;
     this.input = input;
-    const { after, keep } = options;
+    const { after, keep, onFailure } = options;
     this.after = after === undefined || after.length === 0 ? none : (after as Job['after']).slice();
     this.settings = settingsOf(options);
     this.keep = keep === true;
+    this.onFailure = onFailure;
   }
 
   get [jobRef](): JobRefTarget {
@@ -60,7 +69,7 @@ const noSettings: TaskSettings = {};
 /** Longest id of a job (characters): with the run's id and a slash it is the id of a task. */
 export const MAX_JOB_ID = 500;
 
-const optionNames: readonly string[] = ['after', 'id', 'keep', ...settingNames].sort();
+const optionNames: readonly string[] = ['after', 'id', 'keep', 'onFailure', ...settingNames].sort();
 
 /** Those that are given; most jobs share that there are none. */
 function settingsOf(options: JobOptions): TaskSettings {
@@ -75,7 +84,7 @@ export function checkJobOptions(options: JobOptions, name: string): void {
       `the options of job '${name}' must be an object such as { priority: 1 }, not ${kindOf(options)}`,
     );
   }
-  const { id, priority, after, retries, atMostOnce, keep } = options;
+  const { id, priority, after, retries, atMostOnce, keep, onFailure } = options;
   if (id !== undefined) checkJobId(id, `job '${name}'`);
   const job = `job '${id ?? name}'`;
   for (const option of Object.keys(options)) {
@@ -95,6 +104,7 @@ export function checkJobOptions(options: JobOptions, name: string): void {
     throw mustBe('atMostOnce', job, 'true or false', atMostOnce);
   }
   if (keep !== undefined && typeof keep !== 'boolean') throw mustBe('keep', job, 'true or false', keep);
+  if (onFailure !== undefined) checkOnFailure(onFailure, ` of ${job}`);
   if (after !== undefined) checkAfter(after, job);
   try {
     settingItems(options);
@@ -107,8 +117,6 @@ export function checkJobOptions(options: JobOptions, name: string): void {
 
 function unknownOption(name: string, job: string): string {
   switch (name) {
-    case 'onFailure':
-      return `onFailure of ${job} is not offered yet: jobs that come after one that failed are skipped; leave it out`;
     case 'signal':
     case 'timeout':
       return `${job} has no option ${name}: adding a job waits for nothing; give it to the run of the graph`;

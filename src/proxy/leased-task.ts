@@ -18,8 +18,8 @@ export type Outputs = ReadonlyMap<string, Item>;
 /** Characters of a stack that go into the task's record. */
 const LONGEST_STACK = 2_000;
 
-/** Reads inputs one at a time. */
-const reader = new Reader(Buffer.alloc(0));
+/** Reads inputs one at a time, out of chunks that hold others as well. */
+const shared = new Reader(Buffer.alloc(0));
 
 /** One task leased to this process. Its input stays bytes until somebody reads it. */
 export class Leased implements LeasedTask {
@@ -40,6 +40,8 @@ export class Leased implements LeasedTask {
   readonly #chunk: Buffer;
   readonly #from: number;
   readonly #to: number;
+  /** The chunk is memory of its own. */
+  readonly #owns: boolean;
   readonly #outputs: Outputs | undefined;
   #input: unknown;
   #decoded = false;
@@ -62,6 +64,7 @@ export class Leased implements LeasedTask {
     chunk: Buffer,
     from: number,
     to: number,
+    owns: boolean,
     outputs: Outputs | undefined,
     flags: number,
   ) {
@@ -74,8 +77,28 @@ export class Leased implements LeasedTask {
     this.#chunk = chunk;
     this.#from = from;
     this.#to = to;
+    this.#owns = owns;
     this.#outputs = outputs;
     this.flags = flags;
+  }
+
+  get leased(): this {
+    return this;
+  }
+
+  /** As a task of which the manager knows: what others than ranges are anyway. */
+  apart(): this {
+    return this;
+  }
+
+  /** It is one of a range, whose durations tell more. */
+  get ofRange(): boolean {
+    return false;
+  }
+
+  /** Its outcome is on its way by other means. */
+  endWith(): void {
+    this.#over();
   }
 
   get id(): string {
@@ -88,8 +111,9 @@ export class Leased implements LeasedTask {
 
   get input(): unknown {
     if (!this.#decoded) {
-      reader.reset(this.#chunk, this.#from, this.#to);
-      this.#input = decodeFrom(reader, this.#outputs === undefined ? this.#taker.connection.codec : this.#context());
+      const from = this.#owns ? new Reader(this.#chunk, this.#from, this.#to, true) : shared;
+      if (from === shared) shared.reset(this.#chunk, this.#from, this.#to);
+      this.#input = decodeFrom(from, this.#outputs === undefined ? this.#taker.connection.codec : this.#context());
       this.#decoded = true;
     }
     return this.#input;

@@ -1,7 +1,8 @@
 /** What a connection keeps of a call until its answer has come. Each kind of call listens to the frames that can answer it. */
 import { ProtocolError } from '../errors.ts';
-import { ToClient } from '../protocol/messages.ts';
-import type { Item, Reader } from '../protocol/wire.ts';
+import { Outcome, ToClient } from '../protocol/messages.ts';
+import { type Item, Reader } from '../protocol/wire.ts';
+import type { Arenas } from './arenas.ts';
 
 /** Length and kind (bytes). */
 const FRAME_HEADER = 5;
@@ -52,6 +53,10 @@ export abstract class Pending {
     throw unexpected('the end of a take');
   }
   report(_item: Item): void {}
+  /** Outcomes of inputs that were put by it. */
+  items(_reader: Reader): boolean {
+    throw unexpected('outcomes of inputs');
+  }
   /** What answers it is a feed. */
   feed(): void {
     throw unexpected('a feed');
@@ -98,8 +103,61 @@ export class Departed extends Pending {
   override failed(): void {}
 }
 
+/** Nobody waits for what is said to it; `over` is called before any later frame is read. */
+export class Ignored extends Pending {
+  readonly #over: () => void;
+
+  constructor(over: () => void) {
+    super();
+    this.#over = over;
+  }
+
+  override get waits(): boolean {
+    return false;
+  }
+
+  override done(): boolean {
+    this.#over();
+    return true;
+  }
+
+  override failed(): void {
+    this.#over();
+  }
+}
+
+/** Calls that are not answered, by their numbers. */
+interface Calls {
+  get(id: number): Pending | undefined;
+}
+
+/** OUTCOME: how tasks ended, each for whoever waits for it; `connection` has what lies in arenas. */
+export function readOutcomes(
+  connection: { readonly arenas: Arenas; forget(id: number): void },
+  calls: Calls,
+  reader: Reader,
+): void {
+  reader.u32();
+  while (reader.left > 0) {
+    const end = reader.entry();
+    const id = reader.u32();
+    const pending = calls.get(id);
+    const succeeded = reader.u8() === Outcome.succeeded;
+    const region = reader.regionUntil(end);
+    if (region === undefined) {
+      if (pending?.outcome(succeeded, reader)) connection.forget(id);
+    } else if (pending === undefined) {
+      connection.arenas.skip(region);
+    } else {
+      const item = connection.arenas.copy(region);
+      if (pending.outcome(succeeded, new Reader(item, 0, item.length, true))) connection.forget(id);
+    }
+    reader.skipTo(end);
+  }
+}
+
 /** FEED and ITEM: what a feed begins with, and what it gives. */
-export function readFeed(kind: number, calls: { get(id: number): Pending | undefined }, reader: Reader): void {
+export function readFeed(kind: number, calls: Calls, reader: Reader): void {
   const size = reader.left + FRAME_HEADER;
   const pending = calls.get(reader.u32());
   if (kind === ToClient.FEED) {

@@ -3,7 +3,7 @@ import { isJobRef, jobRef } from '../job-ref.ts';
 import { PutKey } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { isOwnId } from '../queue/task.ts';
-import type { PutOptions } from '../tasks.ts';
+import type { ChildOptions, OnFailure, PutOptions } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import { amountItems, atLeast, backoffItem, checkNames, moreThanZero, tagItems, word } from './scheduling-items.ts';
 
@@ -59,6 +59,26 @@ const known = [...names, 'signal', 'timeout'];
 export const settingNames = names.filter(
   (name) => name !== 'id' && name !== 'after',
 ) as readonly (keyof TaskSettings)[];
+
+const failureRules: readonly string[] = ['skip', 'fail', 'ignore'] satisfies OnFailure[];
+
+export function checkOnFailure(value: unknown, of = ''): void {
+  if (failureRules.includes(value as string)) return;
+  const what = typeof value === 'string' ? `'${value}'` : kindName(value);
+  throw new TypeError(`onFailure${of} must be 'skip', 'fail' or 'ignore', not ${what}`);
+}
+
+function kindName(value: unknown): string {
+  return value === null ? 'null' : `a ${typeof value}`;
+}
+
+/** The options of what a task puts, as they cross. */
+export function childItems({ onFailure, ...options }: ChildOptions & WaitOptions, queue: string): Item[] | undefined {
+  const list = putItems(options, queue);
+  if (onFailure === undefined) return list;
+  checkOnFailure(onFailure);
+  return [...(list ?? []), PutKey.onFailure, onFailure];
+}
 
 /** The options as they cross; undefined where there are none. */
 export function putItems(options: PutOptions & WaitOptions, queue: string): Item[] | undefined {

@@ -4,6 +4,11 @@
  *
  *     HELD ──(main: compare-and-set)──▶ STARTED          HELD ──(helper: compare-and-set)──▶ RETURNED
  *
+ * The word of a range counts how many of its inputs have been started; to be given back it is negated, in whichever of
+ * the two threads, and none of the others is started any more:
+ *
+ *     ITEMS + 0 ──(main)──▶ ITEMS + 1 ──(main)──▶ … ITEMS + n ──(helper, or main)──▶ -n - 1
+ *
  * Slots form a ring in the order of the leases, which grow. The helper may also give back tasks that the main thread has
  * not read yet: it says up to which lease it has done so, and the main thread looks at that whenever a task comes. Of the
  * two, at least one sees what the other did, because each writes its own word before it reads the other's.
@@ -20,6 +25,7 @@ const CAPACITY = 2 * MAX_WINDOW;
 const HELD = 1;
 const STARTED = 2;
 const RETURNED = 3;
+const ITEMS = 4;
 
 /** Places of the words: how many tasks have come, how often the helper took some back; the slots. */
 const TAIL = 0;
@@ -58,13 +64,14 @@ export class SharedWindow {
     this.#head = this.#tail = this.#words[TAIL] as number;
   }
 
-  /** Main thread: a task has come. False where there is no slot for it. */
-  add(lease: number): boolean {
+  /** Main thread: a task or a range has come. False where there is no slot for it. */
+  add(lease: number, range = false): boolean {
     const tail = this.#tail;
     if (((tail - this.#head) | 0) === CAPACITY) return false;
     const slot = slotOf(tail);
     this.#numbers[LEASES + slot] = lease;
-    Atomics.store(this.#words, SLOTS + slot, HELD);
+    const held = range ? ITEMS : HELD;
+    Atomics.store(this.#words, SLOTS + slot, held);
     this.#tail = (tail + 1) | 0;
     Atomics.store(this.#words, TAIL, this.#tail);
     const recalls = Atomics.load(this.#words, RECALLS);
@@ -72,8 +79,31 @@ export class SharedWindow {
       this.#recalls = recalls;
       this.#upTo = this.#numbers[UP_TO] as number;
     }
-    if (lease <= this.#upTo) Atomics.compareExchange(this.#words, SLOTS + slot, HELD, RETURNED);
+    if (lease <= this.#upTo) Atomics.compareExchange(this.#words, SLOTS + slot, held, range ? -1 : RETURNED);
     return true;
+  }
+
+  /** The slot of whatever comes next. */
+  get nextSlot(): number {
+    return slotOf(this.#tail);
+  }
+
+  /** Main thread, at `now`: the first one is a range, which begins. Returns its slot; -1 where it was given back. */
+  open(now: number): number {
+    const slot = slotOf(this.#head);
+    this.#head = (this.#head + 1) | 0;
+    this.busySince(now);
+    return Atomics.load(this.#words, SLOTS + slot) < 0 ? -1 : slot;
+  }
+
+  /** Main thread: starts input `at` of the range; false where it has been given back. */
+  startItem(slot: number, at: number): boolean {
+    return Atomics.compareExchange(this.#words, SLOTS + slot, ITEMS + at, ITEMS + at + 1) === ITEMS + at;
+  }
+
+  /** Main thread: the inputs of the range from `at` on are given back; false where the helper was faster. */
+  endItems(slot: number, at: number): boolean {
+    return Atomics.compareExchange(this.#words, SLOTS + slot, ITEMS + at, -at - 1) === ITEMS + at;
   }
 
   /** Main thread, at `now` by `performance.now()`: starts the first task; false where the helper has given it back. */
@@ -81,13 +111,18 @@ export class SharedWindow {
     const head = this.#head;
     const mine = Atomics.compareExchange(this.#words, SLOTS + slotOf(head), HELD, STARTED) === HELD;
     this.#head = (head + 1) | 0;
-    this.#numbers[SINCE] = now + ORIGIN;
+    this.busySince(now);
     return mine;
+  }
+
+  /** Main thread: it is at something that began at `now`. */
+  busySince(now: number): void {
+    this.#numbers[SINCE] = now + ORIGIN;
   }
 
   /** Main thread: it is not in the middle of a task that began before now. */
   touch(): void {
-    this.#numbers[SINCE] = performance.now() + ORIGIN;
+    this.busySince(performance.now());
   }
 
   /** How long the main thread has been at what it does (ms). */
@@ -98,7 +133,7 @@ export class SharedWindow {
 
   /**
    * Helper: of these leases, in their order, takes those that have not been started, so that nobody starts them any
-   * more, read or not.
+   * more, read or not. Of a range, named by its first lease, that is the first of those that have not.
    */
   takeBack(leases: readonly number[]): number[] {
     const words = this.#words;
@@ -131,9 +166,25 @@ export class SharedWindow {
       const slot = slots.get(lease);
       // Started so long ago that its slot has been used again.
       if (slot === undefined) continue;
+      const begun = this.#takeItems(SLOTS + slot);
+      if (begun >= 0) {
+        taken.push(lease + begun);
+        continue;
+      }
       const state = Atomics.compareExchange(words, SLOTS + slot, HELD, RETURNED);
       if (state === HELD || state === RETURNED) taken.push(numbers[LEASES + slot] as number);
     }
     return taken;
+  }
+
+  /** How many of a range have been started, the others being given back now or before; -1 where the word is no range's. */
+  #takeItems(word: number): number {
+    for (;;) {
+      const state = Atomics.load(this.#words, word);
+      if (state < 0) return -state - 1;
+      if (state < ITEMS) return -1;
+      const begun = state - ITEMS;
+      if (Atomics.compareExchange(this.#words, word, state, -begun - 1) === state) return begun;
+    }
   }
 }

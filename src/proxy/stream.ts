@@ -12,7 +12,30 @@ export interface StreamOptions {
  * Results of work over many inputs. Work starts at the call, `inFlight` at a time; reading makes room for more. Leaving
  * the stream starts no more.
  */
-export class Stream<T> implements AsyncIterable<T> {
+export abstract class Stream<T> implements AsyncIterable<T> {
+  /** Somebody reads, or has read. */
+  begun = false;
+  /** Resolves when nobody reads any more. */
+  readonly ended: Promise<void>;
+  protected hasEnded!: () => void;
+
+  constructor() {
+    this.ended = new Promise((resolve) => (this.hasEnded = resolve));
+  }
+
+  /** All of it, in order; rejects with the first failure. */
+  abstract toArray(): Promise<T[]>;
+  abstract [Symbol.asyncIterator](): AsyncIterator<T>;
+}
+
+/** Of an option that says how many may be under way. */
+export function checkInFlight(inFlight: number): void {
+  if (Number.isInteger(inFlight) && inFlight > 0) return;
+  throw new RangeError(`inFlight must be a whole number of at least 1, not ${inFlight}`);
+}
+
+/** Work of which each input has a promise. */
+export class Workings<T> extends Stream<T> {
   readonly #inputs: Iterator<unknown> | AsyncIterator<unknown>;
   readonly #inFlight: number;
   readonly #ordered: boolean;
@@ -27,11 +50,6 @@ export class Stream<T> implements AsyncIterable<T> {
   #wake: (() => void) | undefined;
   #exhausted = false;
   #stopped = false;
-  /** Somebody reads, or has read. */
-  begun = false;
-  /** Resolves when nobody reads any more. */
-  readonly ended: Promise<void>;
-  #hasEnded!: () => void;
 
   /** `left` is called when nobody reads any more. */
   constructor(
@@ -40,20 +58,17 @@ export class Stream<T> implements AsyncIterable<T> {
     start: (input: unknown) => Promise<T>,
     left?: () => void,
   ) {
-    if (!(Number.isInteger(inFlight) && inFlight > 0)) {
-      throw new RangeError(`inFlight must be a whole number of at least 1, not ${inFlight}`);
-    }
+    super();
+    checkInFlight(inFlight);
     this.#inFlight = inFlight;
     this.#ordered = ordered;
     this.#signal = signal;
     this.#start = start;
     this.#left = left;
-    this.ended = new Promise((resolve) => (this.#hasEnded = resolve));
     this.#inputs = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
     this.#fill();
   }
 
-  /** All of it, in order; rejects with the first failure. */
   async toArray(): Promise<T[]> {
     const all: T[] = [];
     for await (const one of this) all.push(one);
@@ -86,7 +101,7 @@ export class Stream<T> implements AsyncIterable<T> {
       this.#stopped = true;
       this.#signal?.removeEventListener('abort', wake);
       this.#left?.();
-      this.#hasEnded();
+      this.hasEnded();
       await this.#endInputs();
     }
   }

@@ -24,12 +24,12 @@ export class TakerNotes {
     this.#runs = runs;
   }
 
-  /** A worker loop takes here, or none does any more. */
-  loops(any: boolean): void {
+  /** A worker loop takes here, which may be given ranges, or none does any more. */
+  loops(any: boolean, ranges: boolean): void {
     const { link } = this.#connection;
     const start = link.begin(ToManager.LOOP);
     link.writer.u32(this.#handle);
-    link.writer.u8(any ? 1 : 0);
+    link.writer.u8(any ? (ranges ? 3 : 1) : 0);
     link.end(start);
   }
 
@@ -45,6 +45,11 @@ export class TakerNotes {
   /** What was done under a lease that the manager took is over. */
   ended(lease: number): void {
     this.#tell(ToManager.ENDED, lease);
+  }
+
+  /** The input of that lease is a task by itself from here on. */
+  apart(lease: number): void {
+    this.#tell(ToManager.APART, lease);
   }
 
   /** That lease starts, and the manager hears of it first. False where the socket did not take all that was said. */

@@ -1,33 +1,15 @@
-/** How tasks come: what TASK frames hold, and the calls that ask for one. */
+/** How tasks come: what TASK frames hold. */
 import { TaskFlags } from '../protocol/messages.ts';
 import { getU48, type Item, type Reader } from '../protocol/wire.ts';
+import { LeasedRange } from './leased-range.ts';
 import { Leased, type Outputs } from './leased-task.ts';
-import { Pending } from './pending.ts';
 import type { TaskTaker } from './task-taker.ts';
 
-/** A call that asks for a task. */
-export class PendingTake extends Pending {
-  readonly #taken: (count: number) => void;
-  readonly #failed: (error: unknown) => void;
-
-  constructor(taken: (count: number) => void, failed: (error: unknown) => void) {
-    super();
-    this.#taken = taken;
-    this.#failed = failed;
-  }
-
-  override taken(count: number): boolean {
-    this.#taken(count);
-    return true;
-  }
-
-  override failed(error: Error): void {
-    this.#failed(error);
-  }
-}
+/** What a worker loop is given. */
+export type Taken = Leased | LeasedRange;
 
 /** The next entry of a TASK frame. */
-export function readTask(taker: TaskTaker, reader: Reader): Leased {
+export function readTask(taker: TaskTaker, reader: Reader): Taken {
   const end = reader.entry();
   const at = reader.claim(17);
   const { data } = reader;
@@ -38,9 +20,20 @@ export function readTask(taker: TaskTaker, reader: Reader): Leased {
   const attempt = data.getUint16(at + 15, true);
   const id = flags & TaskFlags.id ? reader.string() : undefined;
   const outputs = flags & TaskFlags.outputs ? outputsFrom(reader.item()) : undefined;
+  if (flags & TaskFlags.items) {
+    const range = { lease, number, name, attempt, flags, count: reader.u32() };
+    const { buffer, position } = reader;
+    reader.skipTo(end);
+    return new LeasedRange(taker.ranges, range, buffer, position, end);
+  }
+  const region = reader.regionUntil(end);
+  if (region !== undefined) {
+    const item = taker.connection.arenas.copy(region);
+    return new Leased(taker, lease, number, id, name, attempt, item, 0, item.length, true, outputs, flags);
+  }
   const from = reader.position;
   reader.skipTo(end);
-  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, outputs, flags);
+  return new Leased(taker, lease, number, id, name, attempt, reader.buffer, from, end, reader.owns, outputs, flags);
 }
 
 function outputsFrom(item: Item): Outputs {

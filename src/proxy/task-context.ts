@@ -1,5 +1,5 @@
 /** What users write as tasks: handlers, and what those are given. */
-import type { PutOptions, TaskHandle } from '../tasks.ts';
+import type { ChildOptions, TaskHandle } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
 import type { Client } from './client.ts';
 
@@ -24,11 +24,13 @@ export interface TaskContext {
    * before it: another attempt that puts the same in the same order gets the tasks that are there, run anew where they
    * did not succeed and this task has failed since. With an `id` of your own it is that task, as with any put. While
    * `result()` of it is awaited, this task's slot is lent to another one. A handle that a handler returns makes that
-   * task's output its own. Children go on whatever becomes of this task.
+   * task's output its own. Children go on whatever becomes of this task. Where it is part of a run of a job graph, so are
+   * they: the run ends after them, stops at their failure by its rule or by their `onFailure`, and cancelling this job
+   * cancels them.
    * @throws LeaseLostError when this attempt is over, DeadlockError of a child with a `key` that this task holds,
    * DuplicateTaskError where another attempt has put something else in its place
    */
-  put<Out = unknown>(name: string, input?: unknown, options?: PutOptions & WaitOptions): Promise<TaskHandle<Out>>;
+  put<Out = unknown>(name: string, input?: unknown, options?: ChildOptions & WaitOptions): Promise<TaskHandle<Out>>;
   /**
    * A client of the manager that the task came from. Locks that are taken through it are given back when this attempt
    * ends, however it ends, and their proxies disposed of; what else is opened through it stays open. While a task is

@@ -1,9 +1,11 @@
 import { encode, encodeTo } from '../protocol/codec.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { PutFlags, PutKey, ToManager } from '../protocol/messages.ts';
 import type { Item } from '../protocol/wire.ts';
 import { childId } from '../queue/task.ts';
 import type {
   Call,
+  ChildOptions,
   InputOf,
   LeasedTask,
   OutputOf,
@@ -17,27 +19,21 @@ import type {
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
 import { broadcast } from './broadcast.ts';
 import type { Client } from './client.ts';
-import { GraphRun, type RunGraphOptions, submitGraph } from './graph-run.ts';
+import type { GraphRun } from './graph-run.ts';
 import type { JobGraph } from './job-graph.ts';
-import { type MapOptions, mapStream } from './map.ts';
+import { type MapOptions, MapStream } from './map/map.ts';
 import { HoldableProxy, type ObjectHandle } from './object-proxy.ts';
-import { putItems, type PutManyOptions } from './put-options.ts';
+import { childItems, putItems, type PutManyOptions } from './put-options.ts';
+import { child, type HelperSource, home, taker, takerFor } from './queue-keys.ts';
 import type { RunningAttempt } from './running-attempt.ts';
-import { Stream } from './stream.ts';
+import { type Stream, Workings } from './stream.ts';
+import type { RunGraphOptions } from './submit-graph.ts';
 import { offerItem } from './take-options.ts';
 import { TaskCalls } from './task-calls.ts';
 import type { Handlers } from './task-context.ts';
 import { TaskDictProxy } from './task-dict-proxy.ts';
 import { Handle, PendingPut, PendingRun } from './task-handle.ts';
 import { TaskTaker } from './task-taker.ts';
-import type { Helper } from './helper.ts';
-
-/** How the worker loop reaches the taking side. */
-export const taker = Symbol('taker');
-export const takerFor = Symbol('taker for an offer');
-export const home = Symbol('home');
-/** How a task's context puts its children. */
-export const child = Symbol('child');
 
 /** Whose child is put: the id that it will have, and what crosses. */
 interface Parent {
@@ -45,13 +41,8 @@ interface Parent {
   readonly item: Item;
 }
 
-/** How a queue gets what its client has once: the helper thread, and calls that outlive single proxies. */
-export interface HelperSource {
-  readonly client: Client;
-  start(): Helper | undefined;
-  readonly needed: boolean;
-  callsOf(queue: string): TaskCalls;
-}
+/** Moving graphs is a large part of the files, and few processes submit any. */
+const graphs = lazily<typeof import('./submit-graph.ts')>(new URL('./submit-graph.js', import.meta.url));
 
 /** A task queue and the dict of its tasks. `H` names the tasks, with their inputs and outputs. */
 export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
@@ -109,14 +100,16 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   ): Stream<TaskHandle<OutputOf<H, N>>> {
     const { inFlight, signal, timeout, ...put } = options;
     const wait = { signal, timeout };
-    return new Stream(inputs, { inFlight }, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
+    return new Workings(inputs, { inFlight }, (input) => this.#put(name, input, { ...put, ...wait }, 0)) as Stream<
       TaskHandle<OutputOf<H, N>>
     >;
   }
 
   /**
-   * One task for each input, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
-   * read, at once. Leaving the stream cancels the tasks that have not ended.
+   * Runs a task over inputs, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
+   * read, at once. Workers take as many together as make about a millisecond of work; outcome and attempts are each
+   * input's own. Leaving the stream cancels what has not ended. Its outputs come here and nowhere else.
+   * @throws TaskFailedError, whose cause is what the handler threw; ConnectionLostError, after which it is cancelled
    */
   map<N extends TaskName<H>>(
     name: N,
@@ -129,14 +122,17 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     options?: MapOptions & { onError?: 'throw' },
   ): Stream<OutputOf<H, N>>;
   map(name: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Stream<unknown> {
-    const { ordered, inFlight, onError, signal, ...put } = options;
-    putItems(put, this.#calls.queue);
-    return mapStream(inputs, (input, wait) => this.#put(name, input, { ...put, ...wait }, 0), {
-      ordered,
-      inFlight,
-      onError,
-      signal,
-    });
+    const {
+      ordered: _ordered,
+      inFlight: _inFlight,
+      chunkSize: _chunk,
+      onError: _onError,
+      signal: _signal,
+      ...put
+    } = options;
+    const items = putItems(put, this.#calls.queue);
+    const one = (input: unknown, wait: WaitOptions): Promise<Handle> => this.#put(name, input, { ...put, ...wait }, 0);
+    return new MapStream({ calls: this.#calls, lasting: this.#lasting, name, items, put: one }, inputs, options);
   }
 
   /** Puts a task and resolves with its output. Aborting, or the timeout, also cancels the task. */
@@ -172,9 +168,13 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     >;
   }
 
-  /** Runs a job graph: checked whole, sent in one piece, moved by the manager alone. */
+  /**
+   * Runs a job graph: checked whole, sent in one piece, moved by the manager alone. Of its jobs that are ready and have
+   * the same priority, the one with the longest way to the end of the run goes first, by how long jobs took in earlier
+   * runs; under the policy 'lifo' or one of your own, by that.
+   */
   runGraph(graph: JobGraph<H>, options: RunGraphOptions = {}): GraphRun {
-    return submitGraph(this.#lasting, graph, options);
+    return graphs().submitGraph(this.#lasting, graph, options);
   }
 
   /** The next task, or undefined where none is ready: what a worker loops on. */
@@ -306,7 +306,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
   }
 
   /** For a task's context: puts a child of the attempt's task. @throws LeaseLostError */
-  [child](attempt: RunningAttempt, name: string, input: unknown, options: PutOptions & WaitOptions): Promise<Handle> {
+  [child](attempt: RunningAttempt, name: string, input: unknown, options: ChildOptions & WaitOptions): Promise<Handle> {
     const place = options.id === undefined ? attempt.nextPlace() : undefined;
     const id = place === undefined ? options.id : childId(attempt.number, place);
     const calls = this.#lasting.of(attempt);
@@ -346,7 +346,8 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
     parent?: Parent,
   ): number {
     const { connection, handle } = this.where;
-    let extra = options === undefined ? undefined : putItems(options, this.#calls.queue);
+    const itemsOf = parent === undefined ? putItems : childItems;
+    let extra = options === undefined ? undefined : itemsOf(options, this.#calls.queue);
     if (parent !== undefined) (extra ??= []).push(PutKey.parent, parent.item);
     const chosen = parent === undefined ? options?.id : parent.id;
     connection.handles.check(handle);

@@ -8,25 +8,24 @@
  * process needs none: they share the thread).
  */
 import { errorFrom } from '../protocol/errors.ts';
-import { methods, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
+import { methods, TaskFlags, ToClient } from '../protocol/messages.ts';
 import type { Item, Reader } from '../protocol/wire.ts';
 import { Deque } from '../queue/deque.ts';
 import type { LeasedTask } from '../tasks.ts';
 import { checkTimeout, type WaitOptions } from '../waiting.ts';
+import { Asks } from './asks.ts';
 import type { Connection } from './connection.ts';
 import { Durations } from './durations.ts';
 import type { Helper } from './helper.ts';
+import { LeasedRange } from './leased-range.ts';
 import type { Leased } from './leased-task.ts';
-import { MAX_WINDOW, SharedWindow } from './shared-window.ts';
+import { OwnBeats } from './own-beats.ts';
+import { SharedWindow } from './shared-window.ts';
 import { TakerNotes } from './taker-notes.ts';
-import { PendingTake, readTask, unrunnableFrom } from './task-arrival.ts';
+import { TakerRanges } from './taker-ranges.ts';
+import { readTask, type Taken, unrunnableFrom } from './task-arrival.ts';
+import { windowFor } from './window-size.ts';
 
-/** How much work a window holds (ms). */
-const WINDOW_TIME = 2;
-/** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
-const AHEAD = 5;
-/** Durations seen before the window grows. */
-const SEEN = 8;
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
@@ -37,7 +36,7 @@ const IDLE_GIVE_BACK = 5;
  */
 const SHORT = 5;
 /** Tasks of whose start the manager must hear before they start. */
-const FIRST = TaskFlags.once | TaskFlags.timed;
+const FIRST = TaskFlags.once | TaskFlags.timed | TaskFlags.careful;
 
 export class TaskTaker {
   readonly connection: Connection;
@@ -47,7 +46,7 @@ export class TaskTaker {
   readonly #needsHelper: boolean;
   #loops = 0;
   /** Leased, handed to nobody yet. */
-  readonly #window = new Deque<Leased>();
+  readonly #window = new Deque<Taken>();
   /** Handed out, not ended. */
   readonly #running = new Map<number, Leased>();
   /** Likewise, of the worker loop, whose handler has not returned yet: nearly all have ended when it has. */
@@ -58,20 +57,20 @@ export class TaskTaker {
   #windowed = false;
   readonly #durations = new Durations();
   readonly #notes: TakerNotes;
+  /** The ranges that run here. */
+  readonly ranges: TakerRanges;
   /** Ends have left since tasks last came: more of them are on their way. */
   #refills = false;
   /** When a task last ended here. */
   #active = 0;
-  /** Calls that ask for a task, and whom they are for. */
-  readonly #asking = new Map<number, (task: LeasedTask | Promise<LeasedTask>) => void>();
-  #serving = false;
+  /** Calls that ask for a task. */
+  readonly #asks: Asks;
   /** Tasks on their way back. */
   #returning = 0;
   /** Called once nothing that was taken here is left: the proxy has been disposed of. */
   #done: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
-  #beats: NodeJS.Timeout | undefined;
-  #leaseTimeout: number;
+  readonly #beats: OwnBeats;
 
   constructor(connection: Connection, handle: number, helper: { start: () => Helper | undefined; needed: boolean }) {
     this.connection = connection;
@@ -79,35 +78,59 @@ export class TaskTaker {
     this.#startHelper = helper.start;
     this.#needsHelper = helper.needed;
     this.#notes = new TakerNotes(connection, handle, () => this.#runs);
-    this.#leaseTimeout = connection.welcome.leaseTimeout;
+    this.ranges = new TakerRanges(this, this.#notes, () => this.#shared);
+    this.#beats = new OwnBeats(connection);
+    this.#asks = new Asks(connection, this.#window, {
+      size: () => this.#size,
+      next: (ranges) => this.#nextFor(ranges),
+      hand: (taken) => this.#hand(taken),
+      watchIdle: () => this.#watchIdle(),
+      checkDone: () => this.#checkDone(),
+    });
   }
 
   /** `through`: the queue's handle, or that of a hold on it. */
   getNowait(through: number): Promise<LeasedTask | undefined> {
     const task = this.next();
-    if (task !== undefined) return Promise.resolve(this.#hand(task));
-    return this.#refills ? this.#readThenAsk(through) : this.#ask(through, true, undefined);
+    return task === undefined ? (this.#nowait(through, false) as Promise<Leased>) : Promise.resolve(this.#hand(task));
+  }
+
+  /** The same for the worker loop. */
+  loopNowait(): Promise<Taken | undefined> {
+    const taken = this.#nextFor(true);
+    return taken === undefined ? this.#nowait(this.handle, true) : Promise.resolve(this.#hand(taken));
+  }
+
+  #nowait(through: number, ranges: boolean): Promise<Taken | undefined> {
+    return this.#refills ? this.#readThenAsk(through, ranges) : this.#asks.ask(through, true, undefined, ranges);
   }
 
   /** What has been sent since some tasks ended lies in the socket, most likely: no need to ask. */
-  async #readThenAsk(through: number): Promise<LeasedTask | undefined> {
+  async #readThenAsk(through: number, ranges: boolean): Promise<Taken | undefined> {
     this.#refills = false;
     // The first one still comes before the sockets are read again.
     for (let turn = 0; turn < 2 && this.#window.size === 0; turn++) await new Promise(setImmediate);
-    const task = this.next();
-    return task === undefined ? this.#ask(through, true, undefined) : this.#hand(task);
+    const taken = this.#nextFor(ranges);
+    return taken === undefined ? this.#asks.ask(through, true, undefined, ranges) : this.#hand(taken);
   }
 
   async get(through: number, wait?: WaitOptions): Promise<LeasedTask> {
     checkTimeout(wait?.timeout);
     wait?.signal?.throwIfAborted();
     const task = this.next();
-    return task === undefined ? ((await this.#ask(through, false, wait)) as LeasedTask) : this.#hand(task);
+    return task === undefined ? ((await this.#asks.ask(through, false, wait, false)) as Leased) : this.#hand(task);
+  }
+
+  /** The same for the worker loop. */
+  async loopGet(wait?: WaitOptions): Promise<Taken> {
+    const taken = this.#nextFor(true);
+    return taken === undefined ? ((await this.#asks.ask(this.handle, false, wait, true)) as Taken) : this.#hand(taken);
   }
 
   /** To whoever asked; one that was taken away while its start was not heard tells so itself. */
-  #hand(task: Leased): Leased | Promise<Leased> {
-    return task.unheard ? this.heard(task).then(() => task) : task;
+  #hand<T extends Taken>(taken: T): T | Promise<T> {
+    if (taken instanceof LeasedRange || !taken.unheard) return taken;
+    return this.heard(taken).then(() => taken);
   }
 
   /** Waits until the manager has heard that the task starts. False where it was taken away meanwhile. */
@@ -122,13 +145,14 @@ export class TaskTaker {
 
   /** Handed out, and not ended. */
   get running(): readonly Leased[] {
+    this.ranges.apart();
     const running = [...this.#running.values()];
     return this.#current === undefined ? running : [...running, this.#current];
   }
 
   /** For how long nothing has run here (ms). */
   get idleFor(): number {
-    return this.#running.size > 0 ? 0 : performance.now() - this.#active;
+    return this.#running.size > 0 || this.ranges.any ? 0 : performance.now() - this.#active;
   }
 
   /** Starts the helper now: this is a worker. */
@@ -140,17 +164,21 @@ export class TaskTaker {
   loops(by: 1 | -1): void {
     const before = this.#loops;
     this.#loops += by;
-    if ((before === 0 || this.#loops === 0) && !this.connection.closed) this.#notes.loops(this.#loops > 0);
+    if ((before === 0 || this.#loops === 0) && !this.connection.closed) this.#sayLoops();
+  }
+
+  #sayLoops(): void {
+    this.#notes.loops(this.#loops > 0, this.#shared !== undefined);
   }
 
   /** Gives back what nobody has started. */
   giveBack(): void {
     this.#rest();
     this.#resize(1);
-    for (let task = this.next(); task !== undefined; task = this.next()) this.#return(task);
+    for (let task = this.#take(undefined); task !== undefined; task = this.#take(undefined)) this.#return(task);
   }
 
-  #return(task: Leased): void {
+  #return(task: Taken): void {
     this.#returning++;
     const settled = (): void => {
       this.#returning--;
@@ -172,11 +200,11 @@ export class TaskTaker {
 
   /** A task has been handed out and has not ended. */
   get #runs(): boolean {
-    return this.#current !== undefined || this.#running.size > 0;
+    return this.#current !== undefined || this.#running.size > 0 || this.ranges.any;
   }
 
   #checkDone(): void {
-    if (this.#done === undefined || this.#runs || this.#asking.size + this.#window.size > 0) return;
+    if (this.#done === undefined || this.#runs || this.#asks.any || this.#window.size > 0) return;
     this.#rest();
     this.#done();
     this.#done = undefined;
@@ -195,6 +223,7 @@ export class TaskTaker {
     const task = this.#running.get(lease) ?? (this.#current?.lease === lease ? this.#current : undefined);
     if (kind === ToClient.STOP) return task?.stop(error);
     if (task !== undefined) return task.lose(error, true);
+    if (this.ranges.lose(lease, error)) return;
     for (const waiting of this.#window) if (waiting.lease === lease) waiting.lose(error);
     // It never begins, or has ended meanwhile.
     this.#notes.ended(lease);
@@ -204,13 +233,8 @@ export class TaskTaker {
   event(event: string, item: Item): void {
     if (event === 'unrunnable') return void this.connection.emit('unrunnable', unrunnableFrom(item));
     if (event !== 'leaseTimeout' || typeof item !== 'number') return;
-    this.#leaseTimeout = item;
     this.#startHelper()?.beatEvery(item / 5);
-    if (this.#beats !== undefined) {
-      clearInterval(this.#beats);
-      this.#beats = undefined;
-      this.#beat();
-    }
+    this.#beats.within(item);
   }
 
   sessionEnded(reason: Error): void {
@@ -222,18 +246,29 @@ export class TaskTaker {
     this.#returning = 0;
     this.#refills = false;
     this.#notes.sessionEnded();
-    const { running } = this;
+    const running = [...this.#running.values(), ...(this.#current === undefined ? [] : [this.#current])];
     this.#running.clear();
     this.#current = undefined;
     this.#restBeats();
     for (const task of running) task.lose(reason);
-    if (this.#loops > 0 && !this.connection.closed) this.#notes.loops(true);
+    this.ranges.sessionEnded(reason);
+    if (this.#loops > 0 && !this.connection.closed) this.#sayLoops();
     this.#checkDone();
   }
 
   /** A task has been completed or failed here, at `now`, after `ran` ms. */
   ended(task: Leased, ran: number, now: number): void {
     this.returned(task);
+    if (!task.ofRange) this.#hasRun(ran, now);
+  }
+
+  /** A range has ended here, likewise. */
+  rangeEnded(ran: number, now: number): void {
+    this.#hasRun(ran, now);
+    if (this.#done !== undefined) this.#checkDone();
+  }
+
+  #hasRun(ran: number, now: number): void {
     this.#durations.add(ran);
     this.#active = now;
     // Ends leave while the other half of the window runs, so that more is here when it has.
@@ -251,7 +286,7 @@ export class TaskTaker {
   returned(task: Leased): void {
     if (task === this.#current) this.#current = undefined;
     else this.#running.delete(task.lease);
-    if (this.#beats !== undefined && !this.#runs) this.#restBeats();
+    if (this.#beats.on && !this.#runs) this.#restBeats();
     if (this.#done !== undefined) this.#checkDone();
   }
 
@@ -268,66 +303,61 @@ export class TaskTaker {
 
   /** For the worker loop: the task goes on after its handler has returned. */
   keep(task: Leased): void {
-    if (task !== this.#current) return;
-    this.#current = undefined;
+    if (task === this.#current) this.#current = undefined;
     this.#running.set(task.lease, task);
   }
 
   #arrived(reader: Reader): void {
     while (reader.left > 0) {
-      const task = readTask(this, reader);
-      const shared = this.#shared;
+      const taken = readTask(this, reader);
       // While the window goes back, what was sent before the manager heard of it follows: earlier tasks are in front.
-      if (this.#returning > 0 || (shared !== undefined && !(task.shared = shared.add(task.lease)))) {
-        this.#return(task);
+      if (this.#returning > 0 || !this.#shows(taken)) {
+        this.#return(taken);
         continue;
       }
-      this.#window.push(task);
+      this.#window.push(taken);
       this.#refills = false;
-      if (this.#asking.size > 0) this.#serveSoon();
+      if (this.#asks.any) this.#asks.serveSoon();
       else if (this.#idle === undefined) this.#watchIdle();
-      if (shared === undefined && this.#beats === undefined) this.#beat();
+      // While tasks are leased and no helper beats, the main thread does.
+      if (this.#shared === undefined && !this.#beats.on) this.#beats.begin();
     }
   }
 
-  /**
-   * A task for the window may cross with a call that asks for one, which the manager then parks: whoever still waits
-   * when the chunk has been read is served from here.
-   */
-  #serveSoon(): void {
-    if (this.#serving) return;
-    this.#serving = true;
-    process.nextTick(() => {
-      this.#serving = false;
-      for (const [id, resolve] of this.#asking) {
-        const task = this.#window.size === 0 ? undefined : this.next();
-        if (task === undefined) return;
-        this.#asking.delete(id);
-        this.connection.cancel(id);
-        resolve(this.#hand(task));
-      }
-    });
+  /** Where the helper looks at the window, it sees it there. False where there is no place for it. */
+  #shows(taken: Taken): boolean {
+    const shared = this.#shared;
+    if (shared === undefined) return true;
+    if (this.ranges.any) this.ranges.makeRoom(shared);
+    return (taken.shared = shared.add(taken.lease, taken instanceof LeasedRange));
   }
 
   /** The next task of the window that is still ours, now the caller's. */
   next(): Leased | undefined {
-    const task = this.#take(undefined);
+    let task = this.#take(undefined);
+    for (; task instanceof LeasedRange; task = this.#take(undefined)) this.#return(task);
     if (task !== undefined) this.#running.set(task.lease, task);
     return task;
   }
 
+  #nextFor(ranges: boolean): Taken | undefined {
+    return ranges ? this.start(undefined, true) : this.next();
+  }
+
   /** The same for the worker loop, at `now`: it runs one task in this turn, until that has ended or is kept. */
-  start(now: number | undefined): Leased | undefined {
+  start(now: number | undefined, later = false): Taken | undefined {
     const task = this.#take(now);
     if (this.#current !== undefined) this.keep(this.#current);
-    this.#current = task;
+    if (task instanceof LeasedRange) task.open();
+    else if (task !== undefined && later) this.#running.set(task.lease, task);
+    else this.#current = task;
     return task;
   }
 
-  #take(at: number | undefined): Leased | undefined {
+  #take(at: number | undefined): Taken | undefined {
     for (let task = this.#window.shift(); task !== undefined; task = this.#window.shift()) {
       const now = at ?? performance.now();
-      if (task.shared && this.#shared?.start(now) === false) {
+      if (task.shared && !this.#isOurs(task, now)) {
         // Given back, and nothing more was sent: this thread had been busy for too long, which is over.
         this.#size = 1;
         this.#fit();
@@ -335,54 +365,24 @@ export class TaskTaker {
       }
       if (task.lost !== undefined) continue;
       task.startedAt = now;
-      if (this.#windowed || task.flags & TaskFlags.timed) this.#tellStart(task);
+      if (task instanceof LeasedRange) return task;
+      if (this.#windowed || task.flags & FIRST) this.#tellStart(task);
       return task;
     }
     this.#shared?.touch();
     return undefined;
   }
 
-  #ask(through: number, nowait: boolean, wait: WaitOptions | undefined): Promise<LeasedTask | undefined> {
-    return new Promise((resolve, reject) => {
-      this.connection.handles.check(through);
-      let id = 0;
-      const ask = (): void => {
-        id = this.connection.begin(new PendingTake(answered, failed));
-        this.#asking.set(id, resolve);
-        const { link } = this.connection;
-        const start = link.beginCall(ToManager.TAKE, id, through);
-        link.writer.u8(nowait ? 1 : 0);
-        link.writer.u16(this.#size);
-        this.connection.finish(start, id);
-        if (wait !== undefined) this.connection.watch(id, wait, failed, 'waiting for a task');
-      };
-      const failed = (error: unknown): void => {
-        this.#asking.delete(id);
-        if (this.#window.size > 0) this.#watchIdle();
-        this.#checkDone();
-        reject(error);
-      };
-      const answered = (count: number): void => {
-        this.#asking.delete(id);
-        const task = this.next();
-        this.#checkDone();
-        if (task !== undefined) resolve(this.#hand(task));
-        else if (count === 0) resolve(undefined);
-        // Another flow of this client, or the helper, was faster; whoever has left meanwhile is not heard of again.
-        else if (wait?.signal?.aborted === true) failed(wait.signal.reason);
-        else ask();
-      };
-      ask();
-    });
+  /** The first of the window that the helper sees, at `now`: false where it has been given back. */
+  #isOurs(task: Taken, now: number): boolean {
+    if (!(task instanceof LeasedRange)) return this.#shared?.start(now) !== false;
+    task.slot = this.#shared?.open(now) ?? -1;
+    return task.slot >= 0;
   }
 
   /** As many as fit into the window's time, by durations that do not move it for a stroke of bad luck. */
   #fit(): void {
-    const duration = this.#durations.upperQuartile;
-    const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
-    if (fits === this.#size || (this.#size > 1 && fits > this.#size / 1.5 && fits < this.#size * 1.5)) return;
-    if (fits > 1 && this.#durations.count < SEEN) return;
-    this.#resize(fits);
+    this.#resize(windowFor(this.#durations, this.#size));
   }
 
   #resize(size: number): void {
@@ -401,6 +401,7 @@ export class TaskTaker {
     if (helper === undefined) return false;
     this.#shared = new SharedWindow();
     helper.watch(this.handle, this.#shared);
+    if (this.#loops > 0) this.#sayLoops();
     return true;
   }
 
@@ -417,7 +418,7 @@ export class TaskTaker {
     this.#idle ??= setTimeout(() => {
       this.#idle = undefined;
       if (this.#window.size === 0) return;
-      const busy = this.#runs || this.#asking.size > 0;
+      const busy = this.#runs || this.#asks.any;
       if (busy || performance.now() - this.#active < IDLE_GIVE_BACK) this.#watchIdle();
       else this.giveBack();
     }, IDLE_GIVE_BACK).unref();
@@ -428,17 +429,7 @@ export class TaskTaker {
     this.#idle = undefined;
   }
 
-  /** While tasks are leased and no helper beats, the main thread does. */
-  #beat(): void {
-    if (this.#beats !== undefined || this.#shared !== undefined) return;
-    this.#beats = setInterval(() => {
-      if (!this.connection.closed) this.connection.beat();
-    }, this.#leaseTimeout / 5).unref();
-  }
-
   #restBeats(): void {
-    if (this.#window.size > 0) return;
-    clearInterval(this.#beats);
-    this.#beats = undefined;
+    if (this.#window.size === 0) this.#beats.end();
   }
 }

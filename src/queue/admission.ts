@@ -1,7 +1,7 @@
 /**
  * The one step in which all rules compose: which ready task a taker gets. Of those that are admissible (the queue's
- * concurrency and rate, the key's limit and rate, tags, the worker's name, free amounts) one of the group with the least
- * weighted use, there the one of the highest priority, and among equals whom the policy says.
+ * concurrency and rate, the key's limit and rate, the run's concurrency, tags, the worker's name, free amounts) one of
+ * the group with the least weighted use, there the one of the highest priority, and among equals whom the policy says.
  *
  * While no ready task has a class, group or key, there is one cell, and taking is a shift from its lanes.
  */
@@ -9,6 +9,7 @@ import type { Amounts } from './amounts.ts';
 import { Cell } from './cells.ts';
 import { type Demand, Demands, type Offer, type OfferSpec } from './demands.ts';
 import { type Group, Groups } from './groups.ts';
+import { Gates } from './gates.ts';
 import { type Key, Keys } from './keys.ts';
 import { Lanes } from './lanes.ts';
 import { Offers } from './offers.ts';
@@ -18,22 +19,13 @@ import { nothingAsked, type QueueRules, Rules, type TaskRules } from './rules.ts
 import type { Task } from './task.ts';
 import { Search } from './search.ts';
 import type { Timers } from './timers.ts';
+import type { Parts } from './validate.ts';
 import type { ByHead, View } from './views.ts';
-
-/** What validation looks at. */
-export interface Parts {
-  readonly groups: Iterable<Group>;
-  readonly keys: Keys;
-  readonly demands: Demands;
-  readonly special: number;
-  readonly named: number;
-  readonly alone: number;
-  readonly plain: Cell;
-}
 
 export class Admission {
   readonly #groups = new Groups();
   readonly #keys: Keys;
+  readonly #gates: Gates;
   readonly #demands: Demands;
   readonly #offers: Offers;
   readonly #plain: Cell;
@@ -42,7 +34,7 @@ export class Admission {
   readonly #search: Search;
   readonly #quota = new Quota();
   #size = 0;
-  /** Ready tasks with a class, group or key. The views are there while there are any. */
+  /** Ready tasks with a class, group, key or run that is limited. The views are there while there are any. */
   #special = 0;
   readonly #goOn: () => void;
 
@@ -53,7 +45,8 @@ export class Admission {
   constructor(host: Amounts, timers: Timers, goOn: () => void, unrunnable: (demand: Demand) => void) {
     this.#goOn = goOn;
     this.#keys = new Keys(timers);
-    this.#search = new Search(this.#keys, this.#byHead);
+    this.#gates = new Gates(this.#keys);
+    this.#search = new Search(this.#gates, this.#byHead);
     this.#demands = new Demands(host, (demand) => this.#offers.begun(demand));
     this.#offers = new Offers(this.#demands, unrunnable);
     this.#plain = new Cell(this.#groups.none, this.#demands.plain, this.#order);
@@ -89,6 +82,7 @@ export class Admission {
     this.#search.configure(rules.reserveAfter);
     this.#groups.configure(rules.weights);
     this.#keys.configure(keyConcurrency, rateLimit?.keyed === true ? rateLimit : undefined);
+    this.#gates.configure(this.#order);
     for (const cell of this.#cells()) cell.lanes = new Lanes(this.#order);
     for (const task of tasks) this.#cellOf(task).lanes.push(task);
     if (this.#special > 0) for (const cell of this.#cells()) this.#refresh(cell, now);
@@ -176,13 +170,7 @@ export class Admission {
 
   /** Ancestors that hold a slot of the key as long as they await such a task, where there are no other slots. */
   heldByAncestors(text: string | undefined, parent: Task): Task[] {
-    const holding: Task[] = [];
-    const key = text === undefined ? undefined : this.#keys.get(text);
-    if (key === undefined) return holding;
-    for (let task: Task | undefined = parent; task !== undefined && task.lease !== 0; task = task.rules?.parent) {
-      if (task.rules?.key === key) holding.push(task);
-    }
-    return holding.length >= this.#keys.limit ? holding : [];
+    return this.#keys.heldByAncestors(text, parent);
   }
 
   // --- ready tasks ---
@@ -192,7 +180,7 @@ export class Admission {
     const cell = this.#cellOf(task);
     this.#groups.arrived(cell.group);
     cell.lanes.push(task);
-    if (this.#special === 0 && task.rules === undefined) return;
+    if (this.#special === 0 && task.rules === undefined && task.job === undefined) return;
     if (this.#isSpecial(task) && ++this.#special === 1) this.#refresh(this.#plain, now);
     if (this.#special > 0) this.#refresh(cell, now);
   }
@@ -234,27 +222,47 @@ export class Admission {
     return task;
   }
 
+  /** It was taken for so many inputs more, or fewer, than were charged for. */
+  chargeMore(task: Task, inputs: number): void {
+    this.#groups.refund(this.#cellOf(task).group, -inputs);
+  }
+
   // --- leases ---
+
+  /** It was cut out of a leased task, is leased itself by the same taker, and holds all that the other one holds. */
+  beginLike(task: Task, { rules: from, holder }: Task): void {
+    const rules = task.rules as Rules;
+    const { cell, key } = rules;
+    this.#quota.running++;
+    holder?.offer?.begins(cell.demand);
+    if (from?.own !== undefined) {
+      rules.own = from.own;
+      cell.demand.take(from.own);
+    }
+    if (key !== undefined) key.running++;
+  }
 
   /** A lease by that offer has ended: what it held is free. True where somebody may go on because of that. */
   ended(task: Task, offer: Offer | undefined, started: boolean, now: number): boolean {
     const { rules } = task;
+    const again = rules?.lent !== true && this.#leaves(task, now);
     if (!started) {
       this.#quota.refund();
-      this.#groups.refund(this.#cellOf(task).group);
+      this.#groups.refund(this.#cellOf(task).group, rules?.part?.size);
     }
     if (rules === undefined) {
       this.#quota.running--;
       const room = offer?.ends(this.#plain.demand) === true && this.#search.alone > 0;
       // While nothing special is ready, nobody is held up.
-      return this.#quota.limited || room || (this.#special > 0 && this.#search.reserving.size > 0);
+      return again || this.#quota.limited || room || (this.#special > 0 && this.#search.reserving.size > 0);
     }
     const room = this.#free(rules, offer);
     rules.lent = false;
     rules.own = undefined;
     const { key } = rules;
     if (key === undefined) {
-      return this.#quota.limited || room || rules.cell.demand.needs.length > 0 || this.#search.reserving.size > 0;
+      if (again || this.#quota.limited || room) return true;
+      return rules.cell.demand.needs.length > 0 || this.#search.reserving.size > 0;
     }
     key.running--;
     if (!started) key.bucket?.refund();
@@ -263,10 +271,11 @@ export class Admission {
   }
 
   /** Its slot and amounts are free while its handler awaits children; its key is not: that would undo its purpose. */
-  lend(task: Task): boolean {
+  lend(task: Task, now: number): boolean {
     const rules = this.rulesOf(task);
     if (rules.lent) return false;
     this.#free(rules, task.holder?.offer);
+    this.#leaves(task, now);
     rules.lent = true;
     return true;
   }
@@ -277,6 +286,7 @@ export class Admission {
     if (rules?.lent !== true) return;
     rules.lent = false;
     this.#quota.running++;
+    if (task.job?.run.limited === true) task.job.run.running++;
     task.holder?.offer?.begins(rules.cell.demand);
     if (rules.own !== undefined) rules.cell.demand.take(rules.own);
   }
@@ -288,7 +298,7 @@ export class Admission {
     if (key.lines.length === 0 || key.running >= this.#keys.limit) return;
     if (!this.#keys.open(key, now)) return this.#keys.schedule(key);
     for (const { cell } of [...key.lines]) {
-      this.#return(key, cell);
+      this.#gates.return(key, cell, now);
       this.#refresh(cell, now);
     }
   }
@@ -312,7 +322,7 @@ export class Admission {
   /** For validation: all that is in the index, each task once. */
   *ready(): IterableIterator<Task> {
     for (const cell of this.#cells()) yield* cell.lanes;
-    for (const key of this.#keys.values()) for (const { lanes } of key.lines) yield* lanes;
+    for (const lanes of this.#gates.waiting()) yield* lanes;
   }
 
   /** For validation. */
@@ -345,9 +355,8 @@ export class Admission {
     for (;;) {
       const cell = this.#search.find(offer, now);
       if (cell === undefined) return undefined;
-      const key = cell.shown?.rules?.key;
-      // It has closed since it was shown: its cell shows another one, and the search begins anew.
-      if (key !== undefined && !this.#keys.open(key, now)) this.#refresh(cell, now);
+      // Its key or run has closed since it was shown: its cell shows another one, and the search begins anew.
+      if (cell.shown !== undefined && this.#gates.closed(cell.shown, now) !== undefined) this.#refresh(cell, now);
       else return this.#admit(cell, offer, now);
     }
   }
@@ -369,30 +378,34 @@ export class Admission {
         cell.demand.take(offer.amounts);
         rules.own = offer.amounts;
       }
-      const { key } = rules;
-      if (key !== undefined) {
-        key.running++;
-        key.bucket?.take(now);
-        if (key.lines.length > 0) {
-          if (this.#keys.open(key, now)) this.#return(key, cell);
-          else if (key.running < this.#keys.limit) this.#keys.schedule(key);
-        }
-      }
+      if (rules.key !== undefined) this.#gates.begins(rules.key, cell, now);
+    }
+    const run = task.job?.run;
+    if (run?.limited === true) {
+      run.running++;
+      this.#gates.stepIn(run, cell, now);
     }
     this.#refresh(cell, now);
     if (this.#isSpecial(task) && --this.#special === 0) this.#hide(this.#plain);
     return task;
   }
 
-  /** Shows the cell's first task, having moved those of closed keys out of the way. */
+  /** Shows the cell's first task, having moved those of closed keys and runs out of the way. */
   #refresh(cell: Cell, now: number): void {
-    let head = cell.lanes.head();
-    for (let key = head?.rules?.key; key !== undefined && !this.#keys.open(key, now); key = head?.rules?.key) {
-      key.park(cell.lanes.shift() as Task, cell, this.#order);
-      if (key.running < this.#keys.limit) this.#keys.schedule(key);
-      head = cell.lanes.head();
-    }
+    const head = this.#gates.clear(cell, now);
     if (head !== cell.shown) this.#search.show(cell, head);
+  }
+
+  /** A lease of the task has ended, or is lent: whoever waits for a place in its run may have it. */
+  #leaves({ job }: Task, now: number): boolean {
+    if (job?.run.limited !== true) return false;
+    const { run } = job;
+    run.running--;
+    for (const { cell } of [...run.lines]) {
+      this.#gates.stepIn(run, cell, now);
+      this.#refresh(cell, now);
+    }
+    return true;
   }
 
   #hide(cell: Cell): void {
@@ -401,22 +414,11 @@ export class Admission {
 
   #withdraw(task: Task, now: number): void {
     const cell = this.#cellOf(task);
-    const key = task.rules?.key;
-    const shown = cell.shown === task;
-    if (shown) this.#hide(cell);
+    if (cell.shown === task) this.#hide(cell);
     Lanes.remove(task);
     if (this.#search.reserving.size > 0) this.#goOn();
-    if (key !== undefined && key.lines.length > 0) {
-      key.tidy();
-      if (this.#keys.open(key, now)) this.#return(key, cell);
-    }
+    this.#gates.left(task, cell, now);
     if (this.#special > 0) this.#refresh(cell, now);
-  }
-
-  /** The first of the key's line beside the cell is in the cell again. */
-  #return(key: Key, cell: Cell): void {
-    const first = key.firstOf(cell);
-    if (first !== undefined) cell.lanes.push(first);
   }
 
   /** True where its taker has room by that for what had none before. */
@@ -427,7 +429,8 @@ export class Admission {
     return offer?.ends(demand) === true && (demand.alone || this.#search.alone > 0);
   }
 
-  #isSpecial({ rules }: Task): boolean {
+  #isSpecial({ rules, job }: Task): boolean {
+    if (job?.run.limited === true) return true;
     return rules !== undefined && (rules.key !== undefined || rules.cell !== this.#plain);
   }
 

@@ -87,9 +87,9 @@ export class Groups {
     this.#setUse(group, group.use + group.cost);
   }
 
-  /** A lease was given back un-started. */
-  refund(group: Group): void {
-    this.#setUse(group, group.use - group.cost);
+  /** A lease was given back un-started, or one for so many inputs. */
+  refund(group: Group, leases = 1): void {
+    this.#setUse(group, group.use - leases * group.cost);
   }
 
   #setUse(group: Group, use: number): void {

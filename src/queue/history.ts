@@ -81,6 +81,17 @@ export function skippedBecauseOf(task: Task, failed: Task): Failure {
   };
 }
 
+/** Why `task` is skipped: `failed` has stopped its run. */
+export function stoppedBecauseOf(task: Task, failed: Task): Failure {
+  return {
+    code: 'QM_DEPENDENCY_FAILED',
+    message: `task '${task.key}' was skipped: its run stopped when '${failed.key}' ${endings[failed.state] ?? 'did not succeed'}`,
+    fields: ['ancestor', failed.key],
+    cause: undefined,
+    ...(failed.failure === undefined ? {} : { ancestor: failed.failure }),
+  };
+}
+
 /** Why `task` has expired. */
 export function expiredAfter(task: Task): Failure {
   const message = `task '${task.key}' (${task.name}) has waited for more than ${task.rules?.asked.expires} ms`;

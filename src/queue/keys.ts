@@ -3,25 +3,15 @@
  * key is closed its tasks leave the ready index as they come up and wait in a line beside it; when it opens, the first
  * of each line goes back. Each task is moved a few times at most, however many wait.
  */
-import type { Cell } from './cells.ts';
 import { Deque } from './deque.ts';
-import { Lanes } from './lanes.ts';
-import type { Order } from './order.ts';
+import { Lines } from './lines.ts';
 import { Bucket } from './rate.ts';
 import type { RateLimit } from '../scheduling.ts';
 import type { Task } from './task.ts';
 import { hashOf, Texts } from './texts.ts';
 import { Timer, type Timers } from './timers.ts';
 
-/** The tasks of one key that have left one cell of the index. */
-export interface Line {
-  readonly cell: Cell;
-  readonly lanes: Lanes;
-}
-
-const none: readonly Line[] = [];
-
-export class Key {
+export class Key extends Lines {
   readonly text: string;
   readonly hash: number;
   readonly number: number;
@@ -29,7 +19,6 @@ export class Key {
   running = 0;
   /** Unfinished tasks of it. */
   live = 0;
-  #lines: Line[] | undefined = undefined;
   bucket: Bucket | undefined;
   /** Whether it is among those that rest, and has been used again since. */
   rest: 'out' | 'in' | 'again' = 'out';
@@ -37,45 +26,11 @@ export class Key {
   timer: Timer | undefined = undefined;
 
   constructor(text: string, hash: number, number: number, bucket: Bucket | undefined) {
+    super();
     this.text = text;
     this.hash = hash;
     this.number = number;
     this.bucket = bucket;
-  }
-
-  /** None for most keys: made for the first task that waits. */
-  get lines(): readonly Line[] {
-    return this.#lines ?? none;
-  }
-
-  /** The lines are dropped, and who stands in them. */
-  clear(): void {
-    this.#lines = undefined;
-  }
-
-  /** The task waits beside its cell until the key opens. */
-  park(task: Task, cell: Cell, order: Order): void {
-    let line = this.lines.find((one) => one.cell === cell);
-    if (line === undefined) {
-      line = { cell, lanes: new Lanes(order) };
-      (this.#lines ??= []).push(line);
-    }
-    line.lanes.push(task);
-  }
-
-  /** The first of the line beside that cell, which is out of it by that. */
-  firstOf(cell: Cell): Task | undefined {
-    const at = this.lines.findIndex((line) => line.cell === cell);
-    if (at < 0) return undefined;
-    const { lanes } = this.lines[at] as Line;
-    const task = lanes.shift();
-    if (lanes.size === 0) this.#lines?.splice(at, 1);
-    return task;
-  }
-
-  /** Lines without a task are dropped. */
-  tidy(): void {
-    this.#lines = this.#lines?.filter(({ lanes }) => lanes.size > 0);
   }
 }
 
@@ -125,6 +80,17 @@ export class Keys {
 
   values(): IterableIterator<Key> {
     return this.#byText.values();
+  }
+
+  /** Ancestors that hold a slot of the key as long as they await such a task, where there are no other slots. */
+  heldByAncestors(text: string | undefined, parent: Task): Task[] {
+    const holding: Task[] = [];
+    const key = text === undefined ? undefined : this.get(text);
+    if (key === undefined) return holding;
+    for (let task: Task | undefined = parent; task !== undefined && task.lease !== 0; task = task.rules?.parent) {
+      if (task.rules?.key === key) holding.push(task);
+    }
+    return holding.length >= this.limit ? holding : [];
   }
 
   /** The key of a task; it counts as one more of it. */

@@ -33,7 +33,8 @@ class Lane {
 
   push(task: Task): void {
     task.spot = this;
-    if (task.number > this.#newest && this.#ring !== undefined) {
+    // Of jobs the heavier goes first, whenever it comes: not the order of the ring.
+    if (task.number > this.#newest && this.#ring !== undefined && (task.job === undefined || this.#ring === 'last')) {
       this.#newest = task.number;
       this.#fresh.push(task);
     } else {

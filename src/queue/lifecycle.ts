@@ -7,9 +7,11 @@ import { Amounts } from './amounts.ts';
 import type { Backoff } from '../scheduling.ts';
 import { backoffAfter } from './backoff.ts';
 import type { Demand } from './demands.ts';
-import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf } from './history.ts';
+import { expiredAfter, noteAttempt, noteChange, RELEASED, skippedBecauseOf, stoppedBecauseOf } from './history.ts';
 import { type Kept, Records } from './records.ts';
+import { weightOf } from './ranges.ts';
 import type { TaskRules } from './rules.ts';
+import type { Job } from './run.ts';
 import { type Failure, type Holder, NEVER, State, stateNames, type Task } from './task.ts';
 import { Timer, Timers } from './timers.ts';
 
@@ -59,6 +61,8 @@ export class Lifecycle {
   tickAt = Infinity;
   readonly #decide: Decisions;
   readonly #random: () => number;
+  /** Those among whose dependents some may stand twice. */
+  readonly #twice = new Set<Task>();
 
   constructor(keep: Kept, decide: Decisions, random: () => number, host: Amounts) {
     this.#decide = decide;
@@ -69,11 +73,14 @@ export class Lifecycle {
       () => this.goOn(),
       (demand) => decide.unrunnable?.(demand),
     );
-    this.records = new Records(keep, (task) => {
-      this.counts[task.state] = (this.counts[task.state] as number) - 1;
+    this.records = new Records(keep, (state, task) => {
+      this.counts[state] = (this.counts[state] as number) - (task === undefined ? 1 : weightOf(task));
+      if (task === undefined) return;
       if (typeof task.input === 'object' || typeof task.output === 'object' || task.failure !== undefined) {
         decide.forgotten(task);
       }
+      // Its run still knows it.
+      if (task.job !== undefined) task.input = task.output = undefined;
     });
   }
 
@@ -83,8 +90,9 @@ export class Lifecycle {
   }
 
   move(task: Task, state: State): void {
-    this.counts[task.state] = (this.counts[task.state] as number) - 1;
-    this.counts[state] = (this.counts[state] as number) + 1;
+    const weight = weightOf(task);
+    this.counts[task.state] = (this.counts[task.state] as number) - weight;
+    this.counts[state] = (this.counts[state] as number) + weight;
     task.state = state;
   }
 
@@ -120,7 +128,7 @@ export class Lifecycle {
     rules.wake = new Timer(at, 'wake', task);
     this.timers.add(rules.wake);
     this.move(task, State.delayed);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
   }
 
   woken(task: Task, now: number): void {
@@ -160,10 +168,11 @@ export class Lifecycle {
   }
 
   becomeReady(task: Task, now: number): void {
+    if (task.job?.run.stoppedBy !== undefined) return this.stop(task, task.job.run.stoppedBy, now);
     this.move(task, State.ready);
     task.readyAt = now;
     this.admission.add(task, now);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     this.#decide.ready();
   }
 
@@ -215,6 +224,7 @@ export class Lifecycle {
     task.startedAt = NEVER;
     this.bytes += task.bytesIn;
     this.becomeReady(task, now);
+    if (task.finished) return;
     const expiry = task.rules?.expiry;
     if (expiry !== undefined && expiry.at <= now) {
       this.timers.remove(expiry);
@@ -245,19 +255,55 @@ export class Lifecycle {
     this.move(task, state);
     task.endedAt = now;
     if (task.rules !== undefined) this.#exit(task, now);
+    task.rules?.part?.inputs.tasks.delete(task);
     if (task.after !== undefined) for (const before of task.after) this.records.unpin(before);
     this.#decide.settled(task);
     this.records.ended(task, now);
   }
 
-  /** The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain. */
+  /**
+   * The outcome of a task that did not succeed: whoever comes after it is skipped, however long the chain, unless its
+   * failure is ignored; and with it the rest of its run, where it stops that.
+   */
   end(task: Task, state: State, now: number): void {
     this.settle(task, state, now);
+    if (task.fulfilled) {
+      if (task.dependents !== undefined) this.release(task, now);
+      return;
+    }
+    this.#cascade(task, now);
+    if (task.job?.onFailure === 'fail' && (state === State.failed || state === State.expired)) this.#stopRun(task, now);
+  }
+
+  /** It has not begun, and nothing more of its run does. */
+  stop(task: Task, failed: Task, now: number): void {
+    task.failure = stoppedBecauseOf(task, failed);
+    task.waiting = 0;
+    this.bytes -= task.bytesIn;
+    this.settle(task, State.skipped, now);
+    this.#cascade(task, now);
+  }
+
+  #stopRun(failed: Task, now: number): void {
+    const { run } = failed.job as Job;
+    if (run.stoppedBy !== undefined) return;
+    run.stoppedBy = failed;
+    // Backwards, so that each is told why it was: the run, and not what it comes after.
+    for (let at = run.tasks.length - 1; at >= 0; at--) {
+      const task = run.tasks[at] as Task;
+      if (task.finished || task.state === State.leased) continue;
+      if (task.state === State.ready) this.admission.remove(task, now);
+      this.stop(task, failed, now);
+    }
+  }
+
+  #cascade(task: Task, now: number): void {
     const list = [task];
     for (let at = 0; at < list.length; at++) {
       const failed = list[at] as Task;
       const { dependents } = failed;
       failed.dependents = undefined;
+      this.#twice.delete(failed);
       if (dependents === undefined) continue;
       for (const dependent of dependents) {
         if (dependent.finished) continue;
@@ -274,17 +320,30 @@ export class Lifecycle {
     this.settle(task, State.skipped, now);
   }
 
+  /** What it comes after has succeeded, or is being run anew; and its run has not been stopped by another task. */
+  mayRunAgain(task: Task): boolean {
+    const stoppedBy = task.job?.run.stoppedBy;
+    if (stoppedBy !== undefined && stoppedBy !== task) return false;
+    return (task.after ?? []).every((given) => {
+      const before = this.records.kept(given);
+      return before !== undefined && (!before.finished || before.fulfilled);
+    });
+  }
+
   /** It waits for those of them that have not ended. The first that did not succeed. */
   comesAfter(task: Task, after: readonly Task[], again = false): Task | undefined {
     let failed: Task | undefined;
-    for (const before of after) {
+    for (const given of after) {
+      const before = this.records.kept(given) ?? given;
       this.records.pin(before);
       if (!before.finished) {
         task.waiting++;
-        const dependents = (before.dependents ??= []);
         // One that ended while it waited, and waits again, may still be among them.
-        if (!again || !dependents.includes(task)) dependents.push(task);
-      } else if (before.state !== State.succeeded) {
+        if (again && before.dependents !== undefined) this.#twice.add(before);
+        // A list of one, where one comes: an empty one would take room for seventeen with its first.
+        if (before.dependents === undefined) before.dependents = [task];
+        else before.dependents.push(task);
+      } else if (!before.fulfilled) {
         failed ??= before;
       }
     }
@@ -305,7 +364,7 @@ export class Lifecycle {
   release(task: Task, now: number): void {
     const dependents = task.dependents as Task[];
     task.dependents = undefined;
-    for (const dependent of dependents) {
+    for (const dependent of this.#twice.delete(task) ? new Set(dependents) : dependents) {
       if (dependent.finished) continue;
       dependent.waiting--;
       if (dependent.waiting === 0) this.waitOver(dependent, now);

@@ -9,6 +9,8 @@ const CUT_AT = 1024;
 /** A span of more than SPARSE slots per live entry (beyond a fixed number) moves its oldest entry out. */
 const SPARSE = 8;
 const FREE_SPAN = 1 << 16;
+/** So many entries are moved out at once. */
+const FEW = 64;
 
 export class Numbered<T> {
   #slots: (T | undefined)[] = [];
@@ -38,8 +40,12 @@ export class Numbered<T> {
     if (at === length) {
       this.#slots.push(value);
       this.#inSlots++;
+    } else if (at > length && this.#inSlots <= FEW) {
+      // Counting has jumped, over inputs of a map that are one task: the array begins anew there.
+      while (this.#inSlots > 0) this.#evict();
+      this.set(key, value);
     } else if (at < 0 || at > length) {
-      // Counting has begun anew, or jumped: rare.
+      // It has begun anew, or jumped while there are many.
       this.#old.set(key, value);
     } else {
       if (this.#slots[at] === undefined) this.#inSlots++;
@@ -76,20 +82,21 @@ export class Numbered<T> {
     this.#old.clear();
   }
 
+  /** By their keys. */
   *values(): IterableIterator<T> {
-    yield* this.#old.values();
-    for (let at = this.#head; at < this.#slots.length; at++) {
-      const value = this.#slots[at];
-      if (value !== undefined) yield value;
-    }
+    for (const [, value] of this.entries()) yield value;
   }
 
   *entries(): IterableIterator<[number, T]> {
-    yield* this.#old;
+    const old = [...this.#old].sort(([a], [b]) => a - b).values();
+    let next = old.next();
     for (let at = this.#head; at < this.#slots.length; at++) {
       const value = this.#slots[at];
-      if (value !== undefined) yield [this.#base + at, value];
+      if (value === undefined) continue;
+      for (; next.done !== true && next.value[0] < this.#base + at; next = old.next()) yield next.value;
+      yield [this.#base + at, value];
     }
+    for (; next.done !== true; next = old.next()) yield next.value;
   }
 
   #advance(): void {

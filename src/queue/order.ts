@@ -1,4 +1,7 @@
-/** Who goes first among the ready tasks of one group: priority, with ageing where there is any; the policy; the puts. */
+/**
+ * Who goes first among the ready tasks of one group: priority, with ageing where there is any; the policy; the puts. Of
+ * the jobs of one run, under the policy 'fifo', those with the longest way to the end of the run.
+ */
 import type { Policy } from '../scheduling.ts';
 import type { QueueRules } from './rules.ts';
 import type { Task } from './task.ts';
@@ -57,7 +60,8 @@ export class Order {
       if (compared < 0) return true;
       if (compared > 0) return false;
     }
-    return this.#newestFirst ? a.number > b.number : a.number < b.number;
+    if (this.#newestFirst) return a.number > b.number;
+    return a.job === undefined && b.job === undefined ? a.number < b.number : jobBefore(a, b);
   }
 }
 
@@ -66,6 +70,15 @@ const heaviest: Policy = {
   compare: (a, b) => weightOf(b as Task) - weightOf(a as Task),
 };
 
-function weightOf(task: Task): number {
-  return task.rules?.asked.weight ?? 0;
+function weightOf({ job, rules }: Task): number {
+  return job?.weight ?? rules?.asked.weight ?? 0;
+}
+
+/** First in, first out, where at least one is a job: a run has one place, and in it the heavier goes first. */
+function jobBefore(a: Task, b: Task): boolean {
+  const one = a.job?.run.seat ?? a.number;
+  const other = b.job?.run.seat ?? b.number;
+  if (one !== other) return one < other;
+  const heavier = weightOf(a) - weightOf(b);
+  return heavier === 0 ? a.number < b.number : heavier > 0;
 }

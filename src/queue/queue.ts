@@ -11,71 +11,39 @@
  */
 import { DeadlockError, QueueShutdownError } from '../errors.ts';
 import type { Admission } from './admission.ts';
+import type { LeaseAnswer, LeaseEnd, QueueLimits, TaskSpec } from './asked.ts';
 import { Amounts } from './amounts.ts';
 import type { Offer, OfferSpec } from './demands.ts';
 import { noteOutcome } from './history.ts';
 import type { Key } from './keys.ts';
 import { type Decisions, Lifecycle, type Means } from './lifecycle.ts';
-import type { Kept, Records } from './records.ts';
-import { nothingAsked, type QueueRules, type TaskRules } from './rules.ts';
+import { Mapped } from './mapped.ts';
+import { Ranges } from './ranges.ts';
+import type { Records } from './records.ts';
+import { nothingAsked, type QueueRules } from './rules.ts';
 import { type Failure, type Holder, NEVER, State, Task } from './task.ts';
 import { check, validate } from './validate.ts';
 
 export type { Decisions, Means } from './lifecycle.ts';
-
-export interface QueueLimits {
-  /** Most tasks that may wait (blocked, delayed or ready). */
-  readonly maxSize: number;
-  /** Most bytes of input that may wait. */
-  readonly maxBytes: number;
-  readonly keepRecords: Kept;
-  /** Who runs what and when; without any, first in, first out by priority. */
-  readonly rules?: QueueRules | undefined;
-}
-
-/** A task as it is asked for. */
-export interface TaskSpec {
-  readonly id: string | undefined;
-  readonly name: string;
-  readonly priority: number;
-  readonly input: unknown;
-  readonly bytesIn: number;
-  readonly retries: number;
-  readonly poisonAfter: number;
-  readonly after: readonly Task[] | undefined;
-  /** All else that it asks for; nothing for most. */
-  readonly rules?: TaskRules | undefined;
-  /** The task whose handler puts it, and may await it. */
-  readonly parent?: Task | undefined;
-}
-
-/** The end of a lease as its holder reports it. */
-export interface LeaseEnd {
-  readonly holder: Holder;
-  readonly lease: number;
-  /** The task's number. */
-  readonly number: number;
-  /** As the worker measured it, in tenths of a millisecond; NEVER where it did not. */
-  readonly ranFor: number;
-}
-
-/** What became of a call that speaks for a lease. */
-export type LeaseAnswer = 'done' | 'repeated' | 'lost';
+export type { LeaseAnswer, LeaseEnd, QueueLimits, TaskSpec } from './asked.ts';
 
 export class TaskQueue {
   readonly records: Records;
+  /** What happens to inputs of a `map`. */
+  readonly mapped: Mapped;
   readonly #life: Lifecycle;
+  readonly #ranges: Ranges;
   readonly #admission: Admission;
   #limits: QueueLimits;
   readonly #decide: Decisions;
-  readonly #nextLease: () => number;
+  readonly #nextLease: (count?: number) => number;
   readonly #unwatchHost: () => void;
   #numbers = 0;
   #shut = false;
 
   constructor(
     limits: QueueLimits,
-    nextLease: () => number,
+    nextLease: (count?: number) => number,
     decide: Decisions,
     { random, host = new Amounts() }: Means,
   ) {
@@ -85,6 +53,8 @@ export class TaskQueue {
     this.#life = new Lifecycle(limits.keepRecords, decide, random, host);
     this.#admission = this.#life.admission;
     this.records = this.#life.records;
+    this.#ranges = new Ranges(this.#life);
+    this.mapped = new Mapped(this, this.#ranges);
     this.#unwatchHost = host.watch(() => this.#life.goOn());
     if (limits.rules !== undefined) this.#follow(limits.rules, 0);
   }
@@ -129,10 +99,12 @@ export class TaskQueue {
 
   /** Whether a task with so many bytes of input can be put without waiting. */
   hasRoom(bytes: number): boolean {
-    return (
-      this.pending < this.#limits.maxSize &&
-      (this.#life.bytes === 0 || this.#life.bytes + bytes <= this.#limits.maxBytes)
-    );
+    return this.room > 0 && (this.#life.bytes === 0 || this.#life.bytes + bytes <= this.#limits.maxBytes);
+  }
+
+  /** How many tasks more may wait, whatever their bytes. */
+  get room(): number {
+    return this.#limits.maxSize - this.pending;
   }
 
   // --- takers ---
@@ -215,12 +187,13 @@ export class TaskQueue {
   // --- tasks ---
 
   /** @throws QueueShutdownError; DeadlockError where its ancestors hold all slots of its key while they await it */
-  put(spec: TaskSpec, now: number, origin?: unknown, call = 0, run?: unknown): Task {
-    const { rules } = spec;
+  put(spec: TaskSpec, now: number, origin?: unknown, call = 0): Task {
+    const { rules, job } = spec;
     if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be put any more');
     if (spec.parent !== undefined) this.#checkAncestors(rules?.key, spec.parent);
+    const { part } = spec;
     const task = new Task(
-      ++this.#numbers,
+      this.#numbers + 1,
       spec.id,
       spec.name,
       spec.priority,
@@ -232,46 +205,57 @@ export class TaskQueue {
     task.putAt = now;
     task.origin = origin;
     task.call = call;
-    task.run = run;
+    task.job = job;
     if (origin !== undefined) task.pins++;
-    if (run !== undefined) task.pins++;
+    if (job !== undefined) {
+      task.pins++;
+      job.run.add(task);
+    }
+    this.#numbers += part?.count ?? 1;
     this.records.add(task);
-    this.#life.counts[State.blocked] = this.count(State.blocked) + 1;
+    this.#life.counts[State.blocked] = this.count(State.blocked) + (part?.count ?? 1);
     this.#life.bytes += spec.bytesIn;
     if (rules !== undefined) this.#life.enter(task, rules, rules.delay ?? 0, now);
+    if (part !== undefined) {
+      this.#admission.rulesOf(task).part = part;
+      part.inputs.tasks.add(task);
+    }
     if (spec.parent !== undefined) this.#admission.rulesOf(task).parent = spec.parent;
     let failed: Task | undefined;
     if (spec.after !== undefined && spec.after.length > 0) {
       task.after = spec.after;
       failed = this.#life.comesAfter(task, spec.after);
     }
-    if (failed !== undefined) this.#life.skip(task, failed, now);
+    if (job?.run.stoppedBy !== undefined) this.#life.stop(task, job.run.stoppedBy, now);
+    else if (failed !== undefined) this.#life.skip(task, failed, now);
     else if (task.waiting === 0) this.#life.waitOver(task, now);
     return task;
   }
 
-  /** Leases the next task to `holder`; undefined where there is none for it. */
-  take(holder: Holder, worker: unknown, now: number): Task | undefined {
+  /** Leases the next task to `holder`, of inputs of a `map` no more than `most`; undefined where there is none for it. */
+  take(holder: Holder, worker: unknown, now: number, most = Infinity): Task | undefined {
     if (now >= this.#life.tickAt) this.tick(now);
     const task = this.#admission.take(holder.offer, now);
     if (task === undefined) {
       if (this.#admission.size > 0) this.#life.tellWake();
       return undefined;
     }
+    const part = task.rules?.part;
+    if (part !== undefined) this.#ranges.trim(task, part, Math.min(most, this.#wanted(holder, task)), now);
     this.#life.move(task, State.leased);
     this.#life.bytes -= task.bytesIn;
     task.startedAt = now;
-    task.lease = this.#nextLease();
+    task.lease = this.#nextLease(part?.count);
     task.holder = holder;
     task.worker = worker;
     holder.leases.set(task.lease, task);
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     return task;
   }
 
   complete(end: LeaseEnd, output: unknown, bytesOut: number, now: number): LeaseAnswer {
     const task = end.holder.leases.get(end.lease);
-    if (task === undefined) return this.#endedBefore(end);
+    if (task === undefined || isRange(task)) return this.#endedBefore(end);
     this.#life.endLease(task, true, now);
     task.attempt++;
     task.endedBy = end.lease;
@@ -286,12 +270,12 @@ export class TaskQueue {
 
   fail(end: LeaseEnd, failure: Failure, final: boolean, now: number): LeaseAnswer {
     const task = end.holder.leases.get(end.lease);
-    if (task === undefined) return this.#endedBefore(end);
+    if (task === undefined || isRange(task)) return this.#endedBefore(end);
     this.#life.endLease(task, true, now);
     task.attempt++;
     task.endedBy = end.lease;
     if (end.ranFor !== NEVER) task.startedAt = Math.max(task.readyAt, now - end.ranFor);
-    if (!final && task.failures < task.retries) {
+    if (!final && task.failures < task.retries && task.job?.run.stoppedBy === undefined) {
       task.failures++;
       this.#life.tryAgain(task, failure, now);
     } else {
@@ -304,7 +288,8 @@ export class TaskQueue {
   /** Given back un-started: ready again in its old place, the same attempt. */
   giveBack(holder: Holder, lease: number, now: number): LeaseAnswer {
     const task = holder.leases.get(lease);
-    if (task === undefined) return 'lost';
+    const part = task?.rules?.part;
+    if (task === undefined || (part !== undefined && part.done > 0)) return this.mapped.giveBack(holder, lease, now);
     this.#life.endLease(task, false, now);
     this.#life.requeue(task, undefined, now);
     return 'done';
@@ -346,9 +331,10 @@ export class TaskQueue {
     else this.#life.died(task, alone, failure, now);
   }
 
-  /** False where the task had ended already. */
-  cancel(task: Task, failure: Failure, now: number): boolean {
-    if (task.finished) return false;
+  /** False where the task had ended already. Of inputs of a `map` those are cancelled that have no outcome. */
+  cancel(asked: Task, failure: Failure, now: number): boolean {
+    if (asked.finished) return false;
+    const task = this.mapped.pending(asked, now);
     if (task.state === State.leased) {
       const { holder, lease } = task;
       this.#life.endLease(task, true, now);
@@ -376,15 +362,13 @@ export class TaskQueue {
    * Runs a finished task anew: ready, or blocked where it comes after tasks that are being run anew. Its outcome goes to
    * its history, its failures and deaths begin at none, its attempts go on counting. False where it has not ended, or
    * cannot be run: its input has gone (that of a task that succeeded, without an id of the user's), its record has, or
-   * what it comes after did not succeed. @throws QueueShutdownError
+   * what it comes after did not succeed, or its run has been stopped by another task. @throws QueueShutdownError
    */
   retry(task: Task, now: number): boolean {
     if (this.#shut) throw new QueueShutdownError('the task queue has been shut down: nothing can be run again');
     if (!task.finished || this.records.byNumber(task.number) !== task || task.input === undefined) return false;
-    for (const before of task.after ?? []) {
-      if (this.records.byNumber(before.number) !== before) return false;
-      if (before.finished && before.state !== State.succeeded) return false;
-    }
+    if (!this.#life.mayRunAgain(task)) return false;
+    if (task.job !== undefined) task.job.run.stoppedBy = undefined;
     this.#decide.revived(task);
     const runs = (task.rules?.runs ?? 1) + 1;
     this.#life.comesAfter(task, task.after ?? [], true);
@@ -398,16 +382,16 @@ export class TaskQueue {
     task.readyAt = task.startedAt = task.endedAt = NEVER;
     this.#life.enter(task, task.rules?.asked ?? nothingAsked, 0, now);
     this.#admission.rulesOf(task).runs = runs;
-    if (task.run !== undefined) this.#decide.moved(task);
+    if (task.job !== undefined) this.#decide.moved(task);
     if (to === State.ready) this.#life.becomeReady(task, now);
     return true;
   }
 
   /** The slot and the amounts of a leased task are free while its handler awaits children. False where it has no lease. */
-  lend(holder: Holder, lease: number): boolean {
+  lend(holder: Holder, lease: number, now: number): boolean {
     const task = holder.leases.get(lease);
     if (task === undefined) return false;
-    if (this.#admission.lend(task)) this.#life.goOn();
+    if (this.#admission.lend(task, now)) this.#life.goOn();
     return true;
   }
 
@@ -423,6 +407,12 @@ export class TaskQueue {
   validate(): void {
     const bytes = validate(this.records, this.#life.counts, this.#admission, this.#life.timers);
     check(bytes === this.#life.bytes, `${this.#life.bytes} bytes counted, found ${bytes}`);
+  }
+
+  /** A rate counts each of them. What must be heard of before it begins is leased by itself. */
+  #wanted(holder: Holder, task: Task): number {
+    const alone = task.poisonAfter === 1 || task.rules?.part?.careful === true;
+    return alone || this.#limits.rules?.rateLimit !== undefined ? 1 : (holder.wants?.(task) ?? 1);
   }
 
   #follow(rules: QueueRules, now: number): void {
@@ -442,4 +432,9 @@ export class TaskQueue {
     const why = `key '${key}' is held by task '${nearest.key}', which would await this one while it waits for the key`;
     throw new DeadlockError(why, [nearest.key]);
   }
+}
+
+/** Its inputs have outcomes of their own, and it has none before the last of them has. */
+function isRange({ rules }: Task): boolean {
+  return rules?.part !== undefined && rules.part.count > 1 && rules.part.open > 0;
 }

@@ -5,7 +5,11 @@
  */
 import { Deque } from './deque.ts';
 import { Numbered } from './numbered.ts';
+import { fitsShort, ShortRecords } from './short-records.ts';
 import { automaticNumber, State, type Task } from './task.ts';
+
+/** Most inputs of a `map` that are one task. */
+const MOST_INPUTS = 1 << 13;
 
 /** How many records of finished tasks are kept, and for how long (ms). */
 export interface Kept {
@@ -15,34 +19,50 @@ export interface Kept {
   readonly dead?: { readonly count: number; readonly age: number } | undefined;
 }
 
-/** Finished tasks whose records go by one count and age, in the order of their ends. */
+/** Finished tasks whose records go by one count and age, by their numbers, in the order of their ends. */
 class Shelf {
-  readonly finished = new Deque<Task>();
+  readonly finished = new Deque<number>();
   /** Those that have been revived since they were added to `finished`, and how often. */
-  readonly #revived = new Map<Task, number>();
+  readonly #revived = new Map<number, number>();
+  readonly #endOf: (number: number) => number;
   #stale = 0;
+  /** The oldest one, and when it ended: asked at every end. */
+  #oldest = -1;
+  #oldestEnd = 0;
   count = 0;
   /** Tenths of a millisecond. */
   age = 0;
 
-  revive(task: Task): void {
-    this.#revived.set(task, (this.#revived.get(task) ?? 0) + 1);
+  /** `endOf`: when a task ended. */
+  constructor(endOf: (number: number) => number) {
+    this.#endOf = endOf;
+  }
+
+  revive({ number }: Task): void {
+    this.#oldest = -1;
+    this.#revived.set(number, (this.#revived.get(number) ?? 0) + 1);
     this.#stale++;
   }
 
   /** Takes out the oldest one whose time has come, if there is one. */
-  due(now: number): Task | undefined {
+  due(now: number): number | undefined {
     for (;;) {
       const oldest = this.finished.peek();
       if (oldest === undefined) return undefined;
       if (this.#stale > 0 && this.#dropStale(oldest)) continue;
-      if (this.finished.size - this.#stale <= this.count && now - oldest.endedAt <= this.age) return undefined;
+      if (this.finished.size - this.#stale <= this.count) {
+        if (oldest !== this.#oldest) {
+          this.#oldest = oldest;
+          this.#oldestEnd = this.#endOf(oldest);
+        }
+        if (now - this.#oldestEnd <= this.age) return undefined;
+      }
       return this.finished.shift();
     }
   }
 
   /** The oldest stands for an end that is not the task's last. */
-  #dropStale(oldest: Task): boolean {
+  #dropStale(oldest: number): boolean {
     const times = this.#revived.get(oldest);
     if (times === undefined) return false;
     if (times === 1) this.#revived.delete(oldest);
@@ -54,13 +74,16 @@ class Shelf {
 }
 
 export class Records {
-  readonly #byNumber = new Numbered<Task>();
+  /** A task, or where its short record lies. */
+  readonly #byNumber = new Numbered<Task | number>();
+  readonly #short = new ShortRecords();
   readonly #byId = new Map<string, Task>();
-  readonly #ended = new Shelf();
-  readonly #dead = new Shelf();
-  readonly #forgotten: (task: Task) => void;
+  readonly #ended = new Shelf((number) => this.#endOf(number));
+  readonly #dead = new Shelf((number) => this.#endOf(number));
+  readonly #forgotten: (state: State, task: Task | undefined) => void;
 
-  constructor(keep: Kept, forgotten: (task: Task) => void) {
+  /** `forgotten`: a record is not kept any more; of a short one there is no task. */
+  constructor(keep: Kept, forgotten: (state: State, task: Task | undefined) => void) {
     this.#forgotten = forgotten;
     this.keep(keep);
   }
@@ -83,21 +106,45 @@ export class Records {
 
   get(id: string): Task | undefined {
     const number = automaticNumber(id);
-    return number === undefined ? this.#byId.get(id) : this.#byNumber.get(number);
+    return number === undefined ? this.#byId.get(id) : (this.byNumber(number) ?? this.#rangeWith(number));
   }
 
+  /** The task that stands for that number among others: inputs of a `map` that follow each other. */
+  #rangeWith(number: number): Task | undefined {
+    for (let first = number - 1; first > 0 && first > number - MOST_INPUTS; first--) {
+      const task = this.#byNumber.get(first);
+      if (typeof task === 'number') return undefined;
+      if (task !== undefined) return number < first + (task.rules?.part?.count ?? 1) ? task : undefined;
+    }
+    return undefined;
+  }
+
+  /** One whose record is short is made for the asker: it is another object each time, and finished. */
   byNumber(number: number): Task | undefined {
-    return this.#byNumber.get(number);
+    const found = this.#byNumber.get(number);
+    return typeof found === 'number' ? this.#short.read(found, number) : found;
+  }
+
+  /**
+   * What stands for that task by now: itself, while its record is short; another object, where it was made whole again
+   * for somebody else. Undefined where its record has gone.
+   */
+  kept(task: Task): Task | undefined {
+    const found = this.#byNumber.get(task.number);
+    return typeof found === 'number' ? task : found;
   }
 
   /** In the order of the puts. */
-  values(): IterableIterator<Task> {
-    return this.#byNumber.values();
+  *values(): IterableIterator<Task> {
+    for (const [number, found] of this.#byNumber.entries()) {
+      yield typeof found === 'number' ? this.#short.read(found, number) : found;
+    }
   }
 
-  /** The task has ended: from now on its record is kept by count and age. */
+  /** The task has ended: from now on its record is kept by count and age, and as short as it can be. */
   ended(task: Task, now: number): void {
-    this.#shelfOf(task).finished.push(task);
+    this.#shelfOf(task).finished.push(task.number);
+    this.#shorten(task);
     this.prune(now);
   }
 
@@ -114,12 +161,34 @@ export class Records {
   }
 
   pin(task: Task): void {
-    task.pins++;
+    (task.finished ? this.#whole(task) : task).pins++;
   }
 
-  unpin(task: Task): void {
+  unpin(given: Task): void {
+    const task = given.finished ? this.#whole(given) : given;
     task.pins--;
-    if (task.pins === 0 && task.overdue) this.#forget(task);
+    if (task.pins > 0) return;
+    if (task.overdue) this.#forget(task);
+    else if (task.finished) this.#shorten(task);
+  }
+
+  #shorten(task: Task): void {
+    if (!fitsShort(task) || this.#byNumber.get(task.number) !== task) return;
+    this.#byNumber.set(task.number, this.#short.add(task));
+  }
+
+  /** The one object of a finished task from here on: that which is kept, or else the one given. */
+  #whole(task: Task): Task {
+    const found = this.#byNumber.get(task.number);
+    if (typeof found !== 'number') return found ?? task;
+    this.#short.delete(found);
+    this.#byNumber.set(task.number, task);
+    return task;
+  }
+
+  #endOf(number: number): number {
+    const found = this.#byNumber.get(number);
+    return typeof found === 'number' ? this.#short.endedAt(found) : (found as Task).endedAt;
   }
 
   #shelfOf({ state }: Task): Shelf {
@@ -127,10 +196,18 @@ export class Records {
   }
 
   #prune(shelf: Shelf, now: number): void {
-    for (let task = shelf.due(now); task !== undefined; task = shelf.due(now)) {
-      if (task.pins > 0) task.overdue = true;
-      else this.#forget(task);
+    for (let number = shelf.due(now); number !== undefined; number = shelf.due(now)) {
+      const found = this.#byNumber.get(number);
+      if (typeof found === 'number') this.#forgetShort(number, found);
+      else if (found !== undefined && found.pins > 0) found.overdue = true;
+      else if (found !== undefined) this.#forget(found);
     }
+  }
+
+  #forgetShort(number: number, place: number): void {
+    this.#short.delete(place);
+    this.#byNumber.delete(number);
+    this.#forgotten(State.succeeded, undefined);
   }
 
   #forget(task: Task): void {
@@ -138,6 +215,6 @@ export class Records {
     if (task.id !== undefined) this.#byId.delete(task.id);
     // Those would in turn hold what they come after, back to the first.
     task.after = undefined;
-    this.#forgotten(task);
+    this.#forgotten(task.state, task);
   }
 }

@@ -8,6 +8,7 @@ import type { Backoff, Policy, PolicyName, RateLimit } from '../scheduling.ts';
 import type { Amounts } from './amounts.ts';
 import type { Cell } from './cells.ts';
 import type { Key } from './keys.ts';
+import type { Part } from './part.ts';
 import type { Task } from './task.ts';
 import type { Timer } from './timers.ts';
 
@@ -79,6 +80,8 @@ export class Rules {
   runs = 1;
   /** Deaths of workers that ran other tasks beside it. */
   shared = 0;
+  /** The inputs of a `map` that it stands for. */
+  part: Part | undefined = undefined;
 
   constructor(asked: TaskRules, cell: Cell, key: Key | undefined) {
     this.asked = asked;

@@ -4,7 +4,7 @@
  */
 import type { Cell } from './cells.ts';
 import type { Offer } from './demands.ts';
-import type { Keys } from './keys.ts';
+import type { Gates } from './gates.ts';
 import type { Task } from './task.ts';
 import { type ByHead, Walk } from './views.ts';
 
@@ -19,12 +19,12 @@ export class Search {
   named = 0;
   /** Likewise, that need their taker to themselves. */
   alone = 0;
-  readonly #keys: Keys;
+  readonly #gates: Gates;
   readonly #before: ByHead;
   readonly #walk: Walk;
 
-  constructor(keys: Keys, before: ByHead) {
-    this.#keys = keys;
+  constructor(gates: Gates, before: ByHead) {
+    this.#gates = gates;
     this.#before = before;
     this.#walk = new Walk(before);
   }
@@ -62,7 +62,7 @@ export class Search {
     return amounts.empty || (amounts.idle && this.reserving.size === 0);
   }
 
-  /** The first cell in the order of admission whose demand is met, or whose first task's key has closed. */
+  /** The first cell in the order of admission whose demand is met, or whose first task's key or run has closed. */
   find(offer: Offer, now: number): Cell | undefined {
     const walk = this.#walk;
     // Made where somebody is passed over, which is rare.
@@ -70,9 +70,8 @@ export class Search {
     let blocked: string[] | undefined;
     walk.start(offer);
     for (let cell = walk.next(); cell !== undefined; cell = walk.next()) {
-      const { demand } = cell;
-      const key = cell.shown?.rules?.key;
-      if (key !== undefined && !this.#keys.open(key, now)) return cell;
+      const { demand, shown } = cell;
+      if (shown !== undefined && this.#gates.closed(shown, now) !== undefined) return cell;
       // The view of the offer's tags shows what these suffice for; that of its name does not look at tags.
       if (demand.open) return given(cell, passed);
       if (!demand.possible(offer)) continue;

@@ -14,12 +14,15 @@
 import type { TaskState } from '../tasks.ts';
 import type { Offer } from './demands.ts';
 import type { Rules } from './rules.ts';
+import type { Job } from './run.ts';
 
 /** Who holds leases: one taker of tasks, in the manager one queue's side of a session. */
 export interface Holder {
   readonly leases: Map<number, Task>;
   /** What it offers; never another one while it holds leases. Without one: nothing, under no name. */
   readonly offer?: Offer | undefined;
+  /** Of a task that stands for inputs of a `map`: how many of them it takes with one lease. Without it: one. */
+  readonly wants?: ((task: Task) => number) | undefined;
   /** Told of the end of each lease, where anything else ends with one. */
   readonly bound?: { ended(lease: number): void } | undefined;
 }
@@ -82,6 +85,14 @@ export interface Change {
 /** Times are tenths of a millisecond since the queue's clock began; -1 where not yet. */
 export const NEVER = -1;
 
+/** What happens to few tasks, and in no more of a million than that takes room. */
+class Trouble {
+  failures = 0;
+  deaths = 0;
+  overdue = false;
+  changes: Change[] | undefined = undefined;
+}
+
 export class Task {
   /** Counts up with the puts: order among equals, and the automatic id. */
   readonly number: number;
@@ -91,14 +102,10 @@ export class Task {
   priority: number;
   /** Opaque to the queue. */
   input: unknown;
-  readonly bytesIn: number;
+  bytesIn: number;
   state: State = State.blocked;
   /** Executions that started. */
   attempt = 0;
-  /** Handler failures so far. */
-  failures = 0;
-  /** Workers that ended while they ran it. */
-  deaths = 0;
   /** How many handler failures are followed by another attempt. */
   readonly retries: number;
   /** Deaths after which it is failed; 1 for at-most-once. */
@@ -123,19 +130,18 @@ export class Task {
   dependents: Task[] | undefined = undefined;
   /** Reasons why its record must stay: an outcome not yet delivered, a dependent or run that needs it. */
   pins = 0;
-  /** Its time has come by `keepRecords`, but pins keep it. */
-  overdue = false;
-  changes: Change[] | undefined = undefined;
   /** Of the last lease. */
   worker: unknown = undefined;
   /** Where the outcome goes: opaque to the queue. */
   origin: unknown = undefined;
   call = 0;
-  run: unknown = undefined;
+  /** Its part in a run of a job graph. */
+  job: Job | undefined = undefined;
   /** What it asked for beyond this, and what the core keeps of that; only where there is anything. */
   rules: Rules | undefined = undefined;
   /** The lane in which it stands while it is ready: lanes.ts. */
   spot: object | undefined = undefined;
+  #trouble: Trouble | undefined = undefined;
 
   constructor(
     number: number,
@@ -157,8 +163,49 @@ export class Task {
     this.poisonAfter = poisonAfter;
   }
 
+  /** Handler failures so far. */
+  get failures(): number {
+    return this.#trouble?.failures ?? 0;
+  }
+
+  set failures(count: number) {
+    if (count !== this.failures) (this.#trouble ??= new Trouble()).failures = count;
+  }
+
+  /** Workers that ended while they ran it. */
+  get deaths(): number {
+    return this.#trouble?.deaths ?? 0;
+  }
+
+  set deaths(count: number) {
+    if (count !== this.deaths) (this.#trouble ??= new Trouble()).deaths = count;
+  }
+
+  /** Its time has come by `keepRecords`, but pins keep it. */
+  get overdue(): boolean {
+    return this.#trouble?.overdue ?? false;
+  }
+
+  set overdue(is: boolean) {
+    if (is !== this.overdue) (this.#trouble ??= new Trouble()).overdue = is;
+  }
+
+  get changes(): Change[] | undefined {
+    return this.#trouble?.changes;
+  }
+
+  set changes(changes: Change[] | undefined) {
+    if (changes !== this.changes) (this.#trouble ??= new Trouble()).changes = changes;
+  }
+
   get finished(): boolean {
     return this.state >= State.succeeded;
+  }
+
+  /** Whoever comes after it may go on: it has succeeded, or its failure is ignored. */
+  get fulfilled(): boolean {
+    if (this.state === State.succeeded) return true;
+    return this.job?.onFailure === 'ignore' && (this.state === State.failed || this.state === State.expired);
   }
 
   /** The id by which the API knows it. */

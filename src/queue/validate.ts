@@ -1,8 +1,24 @@
 /** The invariants of the queue's counts, links and indexes; for tests. */
 import type { Admission } from './admission.ts';
+import type { Cell } from './cells.ts';
+import type { Demands } from './demands.ts';
+import type { Group } from './groups.ts';
+import type { Keys } from './keys.ts';
+import { weightOf } from './ranges.ts';
 import type { Records } from './records.ts';
 import { State, stateNames, type Task } from './task.ts';
 import type { Timers } from './timers.ts';
+
+/** What it looks at in the ready index. */
+export interface Parts {
+  readonly groups: Iterable<Group>;
+  readonly keys: Keys;
+  readonly demands: Demands;
+  readonly special: number;
+  readonly named: number;
+  readonly alone: number;
+  readonly plain: Cell;
+}
 
 /** Throws naming the first that is broken. Returns the bytes of input that wait. */
 export function validate(records: Records, counted: readonly number[], admission: Admission, timers: Timers): number {
@@ -10,7 +26,7 @@ export function validate(records: Records, counted: readonly number[], admission
   const tasks = [...records.values()];
   let bytes = 0;
   for (const task of tasks) {
-    counts[task.state] = (counts[task.state] as number) + 1;
+    counts[task.state] = (counts[task.state] as number) + weightOf(task);
     checkTask(task);
     if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
   }
@@ -56,8 +72,8 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
     admission.running === leased.filter((task) => task.rules?.lent !== true).length,
     'the leases that hold slots are not counted right',
   );
-  const isSpecial = ({ rules }: Task): boolean =>
-    rules !== undefined && (rules.key !== undefined || rules.cell !== plain);
+  const isSpecial = ({ rules, job }: Task): boolean =>
+    job?.run.limited === true || (rules !== undefined && (rules.key !== undefined || rules.cell !== plain));
   check(special === really.filter(isSpecial).length, 'the ready tasks with rules are not counted right');
   let shownByName = 0;
   let shownAlone = 0;
@@ -103,6 +119,10 @@ function checkIndex(tasks: readonly Task[], admission: Admission): void {
       inLines === key.lines.flatMap(({ lanes }) => [...lanes]).length,
       `key '${key.text}': lines not counted right`,
     );
+  }
+  for (const run of new Set(live.map(({ job }) => job?.run))) {
+    const running = leased.filter((task) => task.job?.run === run && task.rules?.lent !== true).length;
+    check(run?.limited !== true || run.running === running, `a run: ${running} running, not ${run?.running}`);
   }
   for (const demand of demands.values()) checkDemand(live, leased, demand);
 }

@@ -8,9 +8,11 @@ import { ManagerGoneError } from '../errors.ts';
 import type { ManagerOrders, ManagerReport, ManagerShutdown } from '../manager/process.ts';
 import type { ManagerOptions } from '../options.ts';
 import { newAuthKey } from '../protocol/handshake.ts';
+import type { BuiltInType } from '../protocol/messages.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
 import { engineArguments } from '../proxy/engine.ts';
+import { prepareNodeIpc } from '../transport/node-ipc.ts';
 
 /** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
 export interface ManagerProcess extends Client {
@@ -20,14 +22,30 @@ export interface ManagerProcess extends Client {
   shutdown(options?: { drain?: boolean; timeout?: number }): Promise<void>;
 }
 
+/** What `startManager()` adds to the options of a manager. */
+export interface StartManagerOptions extends ManagerOptions {
+  /** It lives on when this process ends. Default false. */
+  detached?: boolean | undefined;
+  /** Of the client that is returned: see `ConnectOptions`. */
+  lowLatency?: boolean | undefined;
+}
+
 /**
  * Starts a manager in a process of its own and connects to it. It ends with this process, also if this one is killed,
  * unless `detached`.
  */
-export async function startManager(options: ManagerOptions & { detached?: boolean } = {}): Promise<ManagerProcess> {
-  const { detached = false, authKey, modules = [], ...rest } = options;
+export function startManager(options: StartManagerOptions = {}): Promise<ManagerProcess> {
+  return startManagerFor(undefined, options);
+}
+
+/** `first`: the type of the object that will be asked for first, for which the manager then makes itself ready. */
+export async function startManagerFor(
+  first: BuiltInType | undefined,
+  options: StartManagerOptions = {},
+): Promise<ManagerProcess> {
+  const { detached = false, lowLatency, authKey, modules = [], ...rest } = options;
   const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
-  const entry = fileURLToPath(new URL('../manager/process.js', import.meta.url));
+  const entry = fileURLToPath(new URL('../manager/entry.js', import.meta.url));
   const child = spawn(process.execPath, [...engineArguments, entry], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached,
@@ -38,11 +56,13 @@ export async function startManager(options: ManagerOptions & { detached?: boolea
     options: { ...rest, modules: modules.map(moduleUrl) },
     authKey: key.toString('base64'),
     detached,
+    first,
   };
   pipe.write(`${JSON.stringify(orders)}\n`);
+  prepareNodeIpc();
   const report = await firstReport(child, pipe);
   if ('error' in report) throw startError(report);
-  const client = await connectTo(report.address, key, {});
+  const client = await connectTo(report.address, key, { lowLatency });
   if (!detached && options.address === undefined) {
     // A manager that was killed could not remove its private directory.
     child.once('exit', () => rmSync(dirname(report.connectionFile), { recursive: true, force: true }));

@@ -2,12 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { Manager } from '../manager/manager.ts';
 import type { Client } from '../proxy/client.ts';
+import type { TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { taskQueueItems } from '../proxy/task-queue-options.ts';
 import type { HandlersOf, TaskQueueOptions } from '../tasks.ts';
 import { boundsOf, checkOptions, type StartWorkersOptions, type WorkerCount } from '../worker/group-options.ts';
 import { Pool } from '../worker/pool.ts';
-import { startWorkers } from '../worker/start-workers.ts';
-import { startManager } from './start-manager.ts';
+import type { Spares } from '../worker/spares.ts';
+import { spawnAhead, startGroup } from '../worker/start-workers.ts';
+import { startManagerFor } from './start-manager.ts';
 
 /** What a pool is started with: options of its workers and of its queue beside its own. */
 export interface StartPoolOptions
@@ -55,29 +57,37 @@ export async function startPool<M extends object = Record<never, never>>(
   checkOptions(group);
   boundsOf(workers);
   taskQueueItems(queueOptions);
-  const home = await homeOf(manager, name);
-  const queue = home.client.tasks(home.queue, queueOptions);
+  if (manager !== 'process' && manager !== 'embedded' && typeof manager !== 'object') {
+    throw new TypeError(`manager must be 'process', 'embedded' or a client, not ${String(manager)}`);
+  }
+  // The manager and the workers start side by side; the manager first, which the others wait for.
+  const starting = homeOf(manager, name);
+  let spares: Spares | undefined;
+  let queue: TaskQueueProxy | undefined;
   try {
-    const started = await startWorkers(home.client, tasks, { ...group, queue: home.queue });
+    spares = spawnAhead(tasks, group);
+    const home = await starting;
+    queue = home.client.tasks(home.queue, queueOptions);
+    const started = await startGroup(home.client, tasks, { ...group, queue: home.queue }, spares);
     return new Pool({ ...home, queue: queue as never, group: started });
   } catch (error) {
-    if (home.end === undefined) await queue.dispose();
-    else await home.end();
+    spares?.end();
+    await starting.then(
+      ({ end }) => end?.() ?? queue?.dispose(),
+      () => {},
+    );
     throw error;
   }
 }
 
 async function homeOf(manager: 'process' | 'embedded' | Client, queue: string | undefined): Promise<Home> {
   if (manager === 'process') {
-    const client = await startManager();
+    const client = await startManagerFor('tasks');
     return { client, queue: queue ?? 'default', end: () => client.shutdown() };
   }
   if (manager === 'embedded') {
     const embedded = new Manager();
     return { client: embedded.client(), queue: queue ?? 'default', end: () => embedded.close() };
-  }
-  if (typeof manager !== 'object') {
-    throw new TypeError(`manager must be 'process', 'embedded' or a client, not ${String(manager)}`);
   }
   return { client: manager, queue: queue ?? `pool-${randomUUID()}`, end: undefined };
 }

@@ -17,6 +17,12 @@ type Ipc = typeof IPCModule;
 /** Unix sockets and named pipes by node-ipc. It is imported at the first `listen()` or `connect()`. */
 export const nodeIpc: Medium = socketMedium(load);
 
+/** Imports it now: whoever waits for a process to start has the time. */
+export function prepareNodeIpc(): void {
+  // Who connects hears what is wrong.
+  load().catch(() => {});
+}
+
 let loaded: Promise<SocketDriver> | undefined;
 
 function load(): Promise<SocketDriver> {

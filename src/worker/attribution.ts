@@ -8,7 +8,6 @@
  * two stores; the hook is called for asynchronous resources alone.
  */
 import { createHook, executionAsyncResource } from 'node:async_hooks';
-import type { LeasedTask } from '../tasks.ts';
 
 /** A task as what it left behind knows it; holds nothing of the task itself, because a socket may live for ever. */
 export interface Author {
@@ -22,12 +21,12 @@ type Marked = { [author]?: Author | undefined };
 const author = Symbol('author');
 
 /** The task whose handler is being called. */
-let current: LeasedTask | undefined;
+let current: Author | undefined;
 /** Its mark, made with the first thing that it makes. */
 let mark: Author | undefined;
 
 /** The handler of `task` is called next, in this turn. */
-export function enterHandler(task: LeasedTask): void {
+export function enterHandler(task: Author): void {
   current = task;
 }
 

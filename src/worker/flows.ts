@@ -65,6 +65,11 @@ export class Flows implements Slots {
     return true;
   }
 
+  /** A flow that asks for its next task will end. */
+  get tooMany(): boolean {
+    return this.#flows > this.#wanted;
+  }
+
   /** A flow ends because there is nothing left to take. */
   left(): void {
     this.#flows--;

@@ -4,7 +4,13 @@
 export const CONTROL_PIPE = 3;
 export const PARENT_PIPE = 4;
 
-/** The first line to the worker. */
+/** To a worker that is started before there is a manager: what it can load meanwhile. */
+export interface LoadOrder {
+  /** URL of the tasks module. */
+  readonly load: string;
+}
+
+/** The first line to the worker, but for a `LoadOrder`. */
 export interface WorkerOrders {
   readonly address: string;
   /** Base64. */

@@ -8,7 +8,7 @@ import { EventEmitter } from 'node:events';
 import { type BrokenPoolError, PoolTerminatedError, QueueShutdownError } from '../errors.ts';
 import { methods } from '../protocol/messages.ts';
 import { type Client, connectionOf } from '../proxy/client.ts';
-import type { MapOptions } from '../proxy/map.ts';
+import type { MapOptions } from '../proxy/map/map.ts';
 import type { Stream } from '../proxy/stream.ts';
 import type { TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { WorkerGroup, WorkerGroupEvents, WorkerProcess } from './worker-group.ts';
@@ -73,8 +73,8 @@ export class Pool<H> extends EventEmitter<WorkerGroupEvents> implements AsyncDis
   readonly run: TaskQueueProxy<H>['run'] = (name, ...call) => this.#refused() ?? this.queue.run(name, ...call);
 
   /**
-   * One task for each input, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
-   * read, at once. Leaving the stream cancels the tasks that have not ended.
+   * Runs a task over inputs, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
+   * read, at once. Leaving the stream cancels what has not ended. See `TaskQueueProxy.map`.
    * @throws QueueShutdownError after `close()`, PoolTerminatedError after `terminate()`, at once
    */
   readonly map = ((name: never, inputs: Iterable<never>, options?: MapOptions): Stream<unknown> => {

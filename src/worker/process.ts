@@ -12,10 +12,11 @@ import { constants } from 'node:os';
 import { ManagerGoneError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
-import { connectionOf } from '../proxy/client.ts';
+import { connectionOf, started, takerOf } from '../proxy/client.ts';
+import { HelperThread } from '../proxy/helper.ts';
+import { prepareNodeIpc } from '../transport/node-ipc.ts';
 import { compileSooner, keepOwnArguments } from '../proxy/engine.ts';
 import type { Handler, Handlers } from '../proxy/task-context.ts';
-import { takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import { attribute } from './attribution.ts';
 import { loadTasks, type TasksModule } from './handlers.ts';
@@ -23,6 +24,7 @@ import { watchErrors } from './last-words.ts';
 import {
   CONTROL_PIPE,
   type DrainOrder,
+  type LoadOrder,
   PARENT_PIPE,
   readLines,
   type WorkerOrders,
@@ -36,10 +38,11 @@ const GRACE = 10_000;
 const LOOK = 250;
 
 keepOwnArguments();
+let thread: HelperThread | undefined;
+let loading: Promise<TasksModule> | undefined;
 const stop = new AbortController();
 /** The process ends with this code once it has nothing to do. */
 let exitCode = 0;
-let queueOf: TaskQueueProxy | undefined;
 const pipe = new Socket({ fd: CONTROL_PIPE, readable: true, writable: true });
 pipe.setEncoding('utf8');
 pipe.on('error', () => {});
@@ -47,8 +50,11 @@ pipe.on('close', () => process.exit(1));
 pipe.on(
   'data',
   readLines((line) => {
-    const order = JSON.parse(line) as WorkerOrders | DrainOrder;
-    if ('drain' in order) stop.abort();
+    const order = JSON.parse(line) as LoadOrder | WorkerOrders | DrainOrder;
+    if ('load' in order) {
+      prepareNodeIpc();
+      void load(order.load);
+    } else if ('drain' in order) stop.abort();
     else void run(order);
   }),
 );
@@ -56,16 +62,28 @@ pipe.on(
 const ignore = (): void => {};
 process.on('SIGINT', ignore);
 
+/** Begins to import the tasks module. What is wrong with the module is said where it is wanted. */
+function load(tasks: string): Promise<TasksModule> {
+  if (loading === undefined) {
+    // It watches over the process also while its module is loaded.
+    thread ??= new HelperThread(PARENT_PIPE);
+    loading = loadTasks(tasks);
+    loading.catch(() => {});
+  }
+  return loading;
+}
+
 async function run(orders: WorkerOrders): Promise<void> {
   let tasks: TasksModule;
   let client: Client;
+  let source: TaskTaker;
   try {
-    const worker = { ticket: orders.ticket, parentPipe: PARENT_PIPE };
+    const worker = { ticket: orders.ticket, thread: () => (thread ??= new HelperThread(PARENT_PIPE)) };
     const { address, authKey, name } = orders;
     client = await connectTo(address, Buffer.from(authKey, 'base64'), { name }, worker);
-    // From here on the helper watches over the process, also while it loads its module.
-    takerOf(client, orders).prepare();
-    tasks = await loadTasks(orders.tasks);
+    source = client[takerOf](orders.queue, { tags: orders.tags, resources: orders.resources });
+    source.prepare();
+    tasks = await load(orders.tasks);
     await tasks.setup?.(client);
   } catch (error) {
     report({ failed: described(error) });
@@ -75,7 +93,6 @@ async function run(orders: WorkerOrders): Promise<void> {
   // What was finished before the process ends by itself is still reported.
   process.on('exit', () => client[connectionOf].link.flush());
   const { concurrency, name } = orders;
-  const source = takerOf(client, orders);
   // What waits here, un-started, need not wait for what runs.
   stop.signal.addEventListener('abort', () => {
     if (!source.connection.closed) source.giveBack();
@@ -95,6 +112,7 @@ async function run(orders: WorkerOrders): Promise<void> {
   // Not for what loads the modules, which has run often and will not run again.
   compileSooner();
   report({ ready: true });
+  client[started]();
   try {
     const handlers = counted(tasks.handlers, orders.maxTasks);
     await workWith(source, client, handlers, { concurrency, name, signal: stop.signal });
@@ -109,11 +127,6 @@ async function run(orders: WorkerOrders): Promise<void> {
     process.exit(1);
   }
   process.exit(exitCode);
-}
-
-/** The taking side of its queue, by the one proxy that it has of it. */
-function takerOf(client: Client, { queue, tags, resources }: WorkerOrders): TaskTaker {
-  return (queueOf ??= client.tasks(queue))[takerFor]({ tags, resources });
 }
 
 /** Takes no more, and ends after what it runs; another process takes its place. */

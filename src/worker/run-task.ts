@@ -11,11 +11,8 @@ import type { Leased } from '../proxy/leased-task.ts';
 import { RunningAttempt, type Slots } from '../proxy/running-attempt.ts';
 import type { Handlers, TaskContext } from '../proxy/task-context.ts';
 import { Handle } from '../proxy/task-handle.ts';
-import type { TaskTaker } from '../proxy/task-taker.ts';
-import type { LeasedTask, PutOptions, TaskHandle } from '../tasks.ts';
-import { isPromise, type WaitOptions } from '../waiting.ts';
-import { enterHandler, leaveHandler } from './attribution.ts';
-import type { Flows } from './flows.ts';
+import type { ChildOptions, LeasedTask, TaskHandle } from '../tasks.ts';
+import type { WaitOptions } from '../waiting.ts';
 
 /** What a worker loop runs tasks with. */
 export class Runner {
@@ -48,58 +45,20 @@ export class Runner {
   };
 }
 
-/** What a flow does next: it ends; it asks for more; it goes on. */
-export type Ran = 'retired' | 'none left' | undefined;
-
-/**
- * Runs `first`, and what lies ready in the window after it, until a handler goes on by itself: the promise resolves when
- * that has ended. Neither throws nor rejects.
- *
- * In one piece on purpose: this is what a worker does for every task, and what is called from a loop that awaits would
- * be compiled into it a second time.
- */
-export function runReady(
-  source: TaskTaker,
-  first: Leased | undefined,
-  runner: Runner,
-  flows: Flows,
-): Promise<Ran> | Ran {
-  for (let task = first; task !== undefined; ) {
-    if (task.unheard) {
-      source.keep(task);
-      return runHeard(source, task, runner, flows);
-    }
-    let running: Promise<undefined> | undefined;
-    const handler = Object.hasOwn(runner.handlers, task.name) ? runner.handlers[task.name] : undefined;
-    try {
-      if (handler === undefined) throw unknownTask(task.name, runner.handlers);
-      enterHandler(task);
-      const result: unknown = handler(task.input, new Context(task, runner));
-      leaveHandler();
-      if (isPromise(result)) running = settle(task, result, runner);
-      else if (result instanceof Handle) running = settle(task, result.result(), runner);
-      else complete(task, result, runner);
-    } catch (error) {
-      leaveHandler();
-      fail(task, error, runner);
-    }
-    if (running !== undefined) {
-      source.keep(task);
-      return running;
-    }
-    if (flows.retires()) return 'retired';
-    // Where one task follows another in the same turn, its start is the other's end.
-    task = source.start(source.endOf(task));
-  }
-  return 'none left';
+/** @throws where there is none */
+export function handlerOf(name: string, { handlers }: Runner): Handlers[string] {
+  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
+  if (handler === undefined) throw unknownTask(name, handlers);
+  return handler;
 }
 
-async function runHeard(source: TaskTaker, task: Leased, runner: Runner, flows: Flows): Promise<Ran> {
-  return (await source.heard(task)) ? runReady(source, task, runner, flows) : undefined;
+/** A task in the place of an output: what that outputs. */
+export function isHandle(result: unknown): result is Handle {
+  return result instanceof Handle;
 }
 
 /** Resolves when the handler has ended. Never rejects. */
-async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<undefined> {
+export async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner): Promise<void> {
   try {
     const output = await result;
     // A task in the place of an output: what that outputs.
@@ -109,7 +68,7 @@ async function settle(task: Leased, result: PromiseLike<unknown>, runner: Runner
   }
 }
 
-function complete(task: Leased, output: unknown, runner: Runner): void {
+export function complete(task: Leased, output: unknown, runner: Runner): void {
   try {
     task.finish(output, runner.refused);
   } catch (error) {
@@ -117,7 +76,7 @@ function complete(task: Leased, output: unknown, runner: Runner): void {
   }
 }
 
-function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
+export function fail(task: Leased, error: unknown, runner: Runner, final = error instanceof NonRetryableError): void {
   const refused = (why: unknown): void => {
     if (!isLost(why)) runner.onRefused(task, why);
   };
@@ -160,15 +119,21 @@ function unknownTask(name: string, handlers: Handlers): Error {
   );
 }
 
+/** A task, or what makes one when it is asked for. */
+interface Source {
+  readonly leased: Leased;
+  apart(): Leased;
+}
+
 /** What the handler is given; made for each task, so cheap: everything else is asked of the task. */
-class Context implements TaskContext {
-  readonly #task: Leased;
+export class Context implements TaskContext {
+  readonly #source: Source;
   readonly #runner: Runner;
   #client: Client | undefined;
   #attempt: RunningAttempt | undefined;
 
-  constructor(task: Leased, runner: Runner) {
-    this.#task = task;
+  constructor(source: Source, runner: Runner) {
+    this.#source = source;
     this.#runner = runner;
   }
 
@@ -181,31 +146,35 @@ class Context implements TaskContext {
   }
 
   get #running(): RunningAttempt {
-    return (this.#attempt ??= new RunningAttempt(this.#task, this.#runner.slots));
+    return (this.#attempt ??= new RunningAttempt(this.#source.apart(), this.#runner.slots));
   }
 
-  put<Out = unknown>(name: string, input?: unknown, options: PutOptions & WaitOptions = {}): Promise<TaskHandle<Out>> {
+  put<Out = unknown>(
+    name: string,
+    input?: unknown,
+    options: ChildOptions & WaitOptions = {},
+  ): Promise<TaskHandle<Out>> {
     return this.#runner.client[putChild](this.#running, name, input, options) as Promise<TaskHandle<Out>>;
   }
 
   get id(): string {
-    return this.#task.id;
+    return this.#source.leased.id;
   }
 
   get name(): string {
-    return this.#task.name;
+    return this.#source.leased.name;
   }
 
   get attempt(): number {
-    return this.#task.attempt;
+    return this.#source.leased.attempt;
   }
 
   get token(): bigint {
-    return this.#task.token;
+    return this.#source.leased.token;
   }
 
   get signal(): AbortSignal {
-    return this.#task.signal;
+    return this.#source.leased.signal;
   }
 
   get pid(): number {
@@ -213,6 +182,6 @@ class Context implements TaskContext {
   }
 
   progress(value: unknown): void {
-    this.#task.progress(value);
+    this.#source.apart().progress(value);
   }
 }

@@ -3,14 +3,20 @@
  */
 import { ConnectionLostError, QueueShutdownError } from '../errors.ts';
 import type { Client } from '../proxy/client.ts';
+import { LeasedRange } from '../proxy/leased-range.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import type { Handlers } from '../proxy/task-context.ts';
-import { home, takerFor, type TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
+import { home, takerFor } from '../proxy/queue-keys.ts';
+import type { Taken } from '../proxy/task-arrival.ts';
+import type { TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import type { TaskTaker } from '../proxy/task-taker.ts';
 import type { LeasedTask } from '../tasks.ts';
+import { isPromise } from '../waiting.ts';
 import { Flows } from './flows.ts';
 import { checkHandlers } from './handlers.ts';
-import { Runner, runReady } from './run-task.ts';
+import { enterHandler, leaveHandler } from './attribution.ts';
+import { runRange } from './run-range.ts';
+import { complete, Context, fail, handlerOf, isHandle, Runner, settle } from './run-task.ts';
 
 /** How a worker loop runs. */
 export interface WorkOptions {
@@ -70,12 +76,12 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
     let ran = runReady(source, source.start(undefined), runner, flows);
     if (ran === 'none left') {
-      let task: LeasedTask | undefined;
+      let task: Taken | undefined;
       try {
-        task = await source.getNowait(source.handle);
+        task = await source.loopNowait();
         if (task === undefined) {
           if (flows.retires()) return;
-          task = await flows.wait((wait) => source.get(source.handle, wait));
+          task = await flows.wait((wait) => source.loopGet(wait));
           if (task === undefined) continue;
         }
       } catch (error) {
@@ -90,13 +96,66 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
       }
       if (flows.retires()) {
         // It came while the loop was told to end, or the slot was wanted back.
-        task.release().catch(() => {});
+        if (task instanceof LeasedRange) task.abandon();
+        else task.release().catch(() => {});
         return;
       }
-      ran = runReady(source, task as Leased, runner, flows);
+      ran = runReady(source, task, runner, flows);
     }
     if ((typeof ran === 'object' ? await ran : ran) === 'retired') return;
   }
+}
+
+/**
+ * Runs `first`, and what lies ready in the window after it, until a handler goes on by itself: the promise resolves when
+ * that has ended. Neither throws nor rejects. Otherwise, what the flow does next: it asks for more, or it ends.
+ *
+ * In one piece on purpose: this is what a worker does for every task, and what is called from a loop that awaits would
+ * be compiled into it a second time.
+ */
+function runReady(
+  source: TaskTaker,
+  first: Taken | undefined,
+  runner: Runner,
+  flows: Flows,
+): Promise<unknown> | 'none left' | 'retired' {
+  for (let task = first, now: number | undefined; task !== undefined; task = source.start(now)) {
+    let running: Promise<unknown> | undefined;
+    if (task instanceof LeasedRange) {
+      now = undefined;
+      running = runRange(task, runner, flows);
+      if (running !== undefined) return running;
+    } else {
+      if (task.unheard) {
+        source.keep(task);
+        return runHeard(source, task, runner, flows);
+      }
+      try {
+        const handler = handlerOf(task.name, runner);
+        enterHandler(task);
+        const result: unknown = handler(task.input, new Context(task, runner));
+        leaveHandler();
+        if (isPromise(result)) running = settle(task, result, runner);
+        else if (isHandle(result)) running = settle(task, result.result(), runner);
+        else complete(task, result, runner);
+      } catch (error) {
+        leaveHandler();
+        fail(task, error, runner);
+      }
+      if (running !== undefined) {
+        source.keep(task);
+        return running;
+      }
+      // Where one task follows another in the same turn, its start is the other's end.
+      now = source.endOf(task);
+    }
+    if (flows.retires()) return 'retired';
+  }
+  return 'none left';
+}
+
+async function runHeard(source: TaskTaker, task: Leased, runner: Runner, flows: Flows): Promise<unknown> {
+  return (await source.heard(task)) ? runReady(source, task, runner, flows) : undefined;
 }
 
 function onRefused(task: LeasedTask, error: unknown): void {

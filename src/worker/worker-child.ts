@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
-import { engineArguments } from '../proxy/engine.ts';
+import { workerArguments } from '../proxy/engine.ts';
 import { CONTROL_PIPE, type DrainOrder, type LateError, PARENT_PIPE, readLines } from './orders.ts';
 import type { WorkerOrders, WorkerReport } from './orders.ts';
 import { LogReader, type WorkerLogs, writeTagged } from './worker-logs.ts';
@@ -35,6 +35,18 @@ const LAST_WORDS = 250;
 /** How V8 ends a process whose heap is full; which of them depends on its version. */
 const FATAL: readonly (NodeJS.Signals | undefined)[] = ['SIGABRT', 'SIGTRAP', 'SIGILL'];
 
+/** The process itself. It waits for its orders. */
+export function spawnWorker({ logs, execArgv, env }: ChildSettings): ChildProcess {
+  const output = logs === 'inherit' || logs === 'ignore' ? logs : 'pipe';
+  const entry = fileURLToPath(new URL('./entry.js', import.meta.url));
+  // A process group of its own: what it spawns ends with it.
+  return spawn(process.execPath, [...workerArguments, ...execArgv, entry], {
+    stdio: ['ignore', output, output, 'pipe', 'pipe'],
+    detached: true,
+    env: env === undefined ? process.env : { ...process.env, ...env },
+  });
+}
+
 export class WorkerChild {
   readonly name: string;
   readonly ticket: string;
@@ -57,24 +69,24 @@ export class WorkerChild {
   #reason: string | undefined;
   #killing: NodeJS.Timeout | undefined;
 
-  constructor(orders: WorkerOrders, round: number, settings: ChildSettings, listener: ChildListener) {
+  /** `spare`: a process that was spawned for it before. */
+  constructor(
+    orders: WorkerOrders,
+    round: number,
+    settings: ChildSettings,
+    listener: ChildListener,
+    spare: ChildProcess | undefined,
+  ) {
     this.name = orders.name;
     this.ticket = orders.ticket;
     this.round = round;
     const { logs } = settings;
-    const output = logs === 'inherit' || logs === 'ignore' ? logs : 'pipe';
-    const entry = fileURLToPath(new URL('./process.js', import.meta.url));
-    // A process group of its own: what it spawns ends with it.
-    const child: ChildProcess = spawn(process.execPath, [...engineArguments, ...settings.execArgv, entry], {
-      stdio: ['ignore', output, output, 'pipe', 'pipe'],
-      detached: true,
-      env: settings.env === undefined ? process.env : { ...process.env, ...settings.env },
-    });
+    const child = spare ?? spawnWorker(settings);
     this.#child = child;
     this.#control = child.stdio[CONTROL_PIPE] as Socket;
     this.#alive = child.stdio[PARENT_PIPE] as unknown as Socket;
     this.pid = child.pid ?? 0;
-    if (output === 'pipe') {
+    if (child.stdout !== null) {
       this.#logs = new LogReader(this, typeof logs === 'function' ? logs : writeTagged);
       for (const stream of ['stdout', 'stderr'] as const) this.#logs.read(stream, child[stream] as Socket);
     }

@@ -17,6 +17,7 @@ import { watchDemand } from './demand.ts';
 import { type Bounds, checkWhole } from './group-options.ts';
 import type { LateError, WorkerOrders } from './orders.ts';
 import { Restarts } from './restarts.ts';
+import type { Spares } from './spares.ts';
 import { type ChildSettings, WorkerChild } from './worker-child.ts';
 
 /** One process of a group. */
@@ -40,7 +41,7 @@ export interface WorkerGroupEvents {
   /**
    * Workers could not be started, again and again: the error says why. The group goes on with those that it has, and
    * tries one start every 30 s; `workerStarted` says that one has succeeded. Who waits in `resize()` or `recycle()` is
-   * rejected.
+   * rejected. Told once more where the last of those that it had ends before one could be started.
    */
   broken: [BrokenPoolError];
   /** A task that had its outcome already has left something behind that failed: a timer, a promise. */
@@ -53,6 +54,8 @@ export interface GroupPlan {
   readonly settings: ChildSettings;
   readonly bounds: Bounds;
   readonly maxMemory: number | undefined;
+  /** Processes that are there already. */
+  readonly spares?: Spares | undefined;
 }
 
 /** How often (ms) the memory of the workers is looked at, and how far above `maxMemory` one is killed. */
@@ -309,10 +312,16 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     const orders = { ...this.#plan.orders, name: `worker-${++this.#names}`, ticket: randomUUID() };
     // Before the process can connect: both go the same way, so the manager knows the ticket first.
     this.#call('vouch', [orders.ticket]);
-    const child = new WorkerChild(orders, this.#restarts.round, this.#plan.settings, {
-      idle: (idle) => this.#idle(idle),
-      late: ({ name, pid }, late) => this.emit('lateError', { name, pid, ...late }),
-    });
+    const child = new WorkerChild(
+      orders,
+      this.#restarts.round,
+      this.#plan.settings,
+      {
+        idle: (idle) => this.#idle(idle),
+        late: ({ name, pid }, late) => this.emit('lateError', { name, pid, ...late }),
+      },
+      this.#plan.spares?.take(),
+    );
     this.#children.set(child.ticket, child);
     void this.#watch(child);
     return child;
@@ -344,6 +353,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     if (!orderly && !unborn) this.emit('workerLost', { name, pid, exitCode, signal, reason });
     if (failure !== undefined && !child.leaving) this.#failed(child, failure);
     else if (orderly && !child.leaving) this.#restarts.grant(1);
+    // What nobody else can start leaves nobody to go on.
+    if (failure === undefined && this.#broken !== undefined && this.ready === 0) this.emit('broken', this.#broken);
     this.#fill();
     this.#look();
   }

@@ -15,6 +15,8 @@ test.each<[number, Bound, string]>([
   [2.3, { unit: 'ratio', atMost: 1.15 }, 'missed by 100%'],
   [20, { unit: 'µs', aim: 25 }, 'aim met'],
   [30, { unit: 'µs', aim: 25 }, 'aim missed by 20%'],
+  [0.8, { unit: 'ratio', aim: 0.7, more: true }, 'aim met'],
+  [0.35, { unit: 'ratio', aim: 0.7, more: true }, 'aim missed by 50%'],
   [3, { unit: 'ratio' }, 'no target'],
   [NaN, must, 'not measured'],
 ])('%d against %o: %s', (value, bound, expected) => {
@@ -25,6 +27,7 @@ test('a bound is written with its sign and its unit', () => {
   expect(wanted(target('it', 1, must))).toBe('≥ 0.5, floor 0.35, aim ≥ 0.7');
   expect(wanted(target('it', 1, { unit: 'perSecond', atLeast: 200_000 }))).toBe('≥ 200,000/s');
   expect(wanted(target('it', 1, { unit: 'µs', aim: 25 }))).toBe('aim ≤ 25 µs');
+  expect(wanted(target('it', 1, { unit: 'ratio', aim: 0.7, more: true }))).toBe('aim ≥ 0.7');
   expect(wanted(target('it', 1, { unit: 'ratio' }))).toBe('–');
   expect([inUnit(1234.5, 'ms'), inUnit(1.2345, 'ms'), inUnit(399.6, 'bytes'), inUnit(NaN, 'ms')]).toEqual([
     '1,235 ms',
@@ -39,6 +42,8 @@ test('a ratio is the median of the ratios of each round, over the best of severa
   const ours = of(10, 20, 90);
   expect(ratio(ours, 'perSec', of(10, 10, 100))).toBe(1);
   expect(ratio(ours, 'perSec', of(10, 10, 100), of(1, 100, 1))).toBe(0.9);
+  expect(ratio(ours, 'perSec', of(5, 5), of())).toBe(3); // of the rounds that both took part in
+  expect(ratio(ours, 'perSec', of())).toBeNaN();
   expect(medianOf(ours, 'perSec')).toBe(20);
 });
 

@@ -11,7 +11,7 @@ import { run } from '../kit/run.ts';
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 const examples = readdirSync(path.join(root, 'examples'), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'package-digest')
+  .filter((entry) => entry.isDirectory() && !/^\.|^package-digest$/.test(entry.name))
   .map(({ name }) => name);
 
 describe.each(examples)('%s', (name) => {
@@ -31,6 +31,7 @@ test('the examples that the documents name are there, and compiled as they stand
     'bounded-submit',
     'dead-letters',
     'embed-manager',
+    'fan-out',
     'getnowait-loop',
     'job-graph',
     'pool',

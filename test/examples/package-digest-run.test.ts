@@ -1,7 +1,7 @@
 /** The main job as a user starts it: `npm start -- …`, compiled, with its manager and workers. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, test } from 'vitest';
@@ -86,6 +86,37 @@ test('this very project: the digests of the reference', async () => {
   expect(jobDigests(reportIn(out))).toEqual(await reference(root));
 });
 
+test('--resume reads only packages in which something has changed; the report is the same', async () => {
+  const project = sound();
+  const folder = emptyFolder();
+  const out = path.join(folder, 'report.json');
+  const resume = async (): Promise<Report> => {
+    expect((await digest(project, '--out', out, '--resume')).code).toBe(0);
+    return reportIn(out);
+  };
+  const { timing: first, ...one } = await resume();
+  const { timing: second, ...same } = await resume();
+  expect([first.unchanged, second.unchanged]).toEqual([0, 32]);
+  expect(same).toEqual(one);
+  writeFileSync(path.join(project, 'node_modules/p3/lib/index.js'), '// changed');
+  const { timing: third, ...changed } = await resume();
+  expect(third.unchanged).toBe(31);
+  expect(jobDigests(reportIn(out))).toEqual(await reference(project));
+  expect(changed.digest).not.toBe(one.digest);
+  // Without it all is read, and the outcome is no other one.
+  await digest(project, '--out', out);
+  expect(reportIn(out)).toMatchObject({ digest: changed.digest, timing: { unchanged: 0 } });
+  expect(readdirSync(folder).toSorted()).toEqual(['report.cdx.json', 'report.json', 'report.json.state']);
+});
+
+test('--sbom says where the bill of materials goes', async () => {
+  const sbom = path.join(emptyFolder(), 'bom.json');
+  const { code, stdout } = await digest(sound(), '--sbom', sbom);
+  expect({ code, shown: stdout.includes(sbom) }).toEqual({ code: 0, shown: true });
+  const { components } = JSON.parse(readFileSync(sbom, 'utf8')) as { components: object[] };
+  expect(components).toHaveLength(32);
+});
+
 test('a project with problems: all that could be done is done, and 1', async () => {
   const project = makeProject({
     packages: {
@@ -133,6 +164,11 @@ test.each<[what: string, args: () => string[], message: RegExp]>([
     () => [makeProject({ packages: {} }), '--out', path.join(emptyFolder(), 'no', 'report.json')],
     /^package-digest: .*no cannot be written to \(ENOENT\): give another file with --out$/,
   ],
+  [
+    'one file for both',
+    () => [makeProject({ packages: {} }), '--out', 'x.json', '--sbom', 'x.json'],
+    /^package-digest: --out and --sbom name the same file: give each its own$/,
+  ],
 ])('%s: one line that says what to do, and 2', async (_, args, message) => {
   const { code, stdout, stderr } = await digest(...args());
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -143,7 +179,8 @@ test.each<[what: string, args: () => string[], message: RegExp]>([
 test('--help says how to use it', async () => {
   const { code, stdout, stderr } = await digest('--help');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  for (const word of ['--workers', '--out', 'project', 'package-digest.json']) expect(stdout).toContain(word);
+  for (const word of ['--workers', '--out', '--sbom', '--resume', 'project', 'package-digest.json'])
+    expect(stdout).toContain(word);
 });
 
 test.each<[how: string, end: (pid: number) => void, code: number]>([

@@ -1,8 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import fs from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
+import { Ajv } from 'ajv';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { digestJob, type DigestResult, type FileSystem } from '../../examples/package-digest/digest.ts';
@@ -10,7 +22,11 @@ import { display } from '../../examples/package-digest/display.ts';
 import { parseLockfile, readLockfile, UsageError } from '../../examples/package-digest/lockfile.ts';
 import { planJobs } from '../../examples/package-digest/plan.ts';
 import { referenceDigests } from '../../examples/package-digest/reference.ts';
+import { licenseIn } from '../../examples/package-digest/license.ts';
 import { makeReport, type MergeInput, summaryLines, writeReport } from '../../examples/package-digest/report.ts';
+import { licenseChoice, makeSbom } from '../../examples/package-digest/sbom.ts';
+import { stampOf } from '../../examples/package-digest/stamp.ts';
+import { walk } from '../../examples/package-digest/walk.ts';
 import { emptyFolder, makeProject } from './made-project.ts';
 
 const lock = (packages: object): string => JSON.stringify({ lockfileVersion: 3, packages });
@@ -199,7 +215,7 @@ describe('the digest of a package', () => {
     expect(a.digest).toBe(b.digest);
     expect(a).toMatchObject({ id: 'p', problems: [], pid: process.pid });
     const [{ digest: _, ...of } = {}] = a.packages;
-    expect(of).toEqual({ key: 'node_modules/p', name: 'p', version: '1.0.0', files: 3, bytes: 11 });
+    expect(of).toMatchObject({ key: 'node_modules/p', name: 'p', version: '1.0.0', files: 3, bytes: 11 });
   });
 
   test.each<[what: string, change: (directory: string) => void]>([
@@ -250,6 +266,7 @@ describe('the digest of a package', () => {
       digest: of,
       packages: [],
       problems: [],
+      reused: 0,
       pid: 1,
       ms: 1,
     });
@@ -491,12 +508,13 @@ describe('the plan', () => {
 
 function result(id: string, more: Partial<DigestResult> = {}): DigestResult {
   const packages = [{ key: `node_modules/${id}`, name: id, version: '1', digest: `tree ${id}`, files: 2, bytes: 1500 }];
-  return { id, digest: `digest ${id}`, packages, problems: [], pid: 10, ms: 5, ...more };
+  return { id, digest: `digest ${id}`, packages, problems: [], reused: 0, pid: 10, ms: 5, ...more };
 }
 
 function merged(more: Partial<MergeInput> = {}): MergeInput {
   const common = { name: 'made', project: '/made', skipped: [], cycles: [], problems: [], startedAt: Date.now() };
-  return { ...common, results: [result('b'), result('a', { pid: 11, ms: 1200 })], out: '/nowhere', ...more };
+  const sbom = { out: `${more.out ?? '/nowhere'}.cdx.json`, version: '', locked: [], direct: [] };
+  return { ...common, results: [result('b'), result('a', { pid: 11, ms: 1200 })], out: '/nowhere', sbom, ...more };
 }
 
 describe('the report', () => {
@@ -527,7 +545,9 @@ describe('the report', () => {
     const taken = path.join(folder, 'taken');
     mkdirSync(taken);
     await expect(writeReport(merged({ out: taken }))).rejects.toThrow('EISDIR');
-    expect(readdirSync(folder).toSorted()).toEqual(['report.json', 'taken']);
+    expect(readdirSync(folder).toSorted()).toEqual(
+      ['report.json', 'report.json.cdx.json', 'report.json.state', 'taken', 'taken.cdx.json', 'taken.state'].toSorted(),
+    );
   });
 
   test('as a table: problems and cycles are listed up to a point, and nothing in a name reaches the terminal raw', () => {
@@ -554,6 +574,173 @@ describe('the report', () => {
       expect(text).toContain(part);
     }
     expect(text).not.toContain('\u001B');
+  });
+});
+
+describe('the licence of a package', () => {
+  test.each<[manifest: unknown, license: string | undefined]>([
+    [{ license: 'MIT' }, 'MIT'],
+    [{ license: ' (MIT OR Apache-2.0) ' }, '(MIT OR Apache-2.0)'],
+    [{ license: { type: 'ISC', url: 'x' } }, 'ISC'],
+    [{ licenses: [{ type: 'MIT' }, { type: 'GPL-2.0' }] }, '(MIT OR GPL-2.0)'],
+    [{ licenses: 'MIT' }, 'MIT'],
+    [{ license: '' }, undefined],
+    [{ license: 7 }, undefined],
+    [{}, undefined],
+    [null, undefined],
+  ])('%j', (manifest, license) => {
+    expect(licenseIn(manifest)).toBe(license);
+  });
+
+  test('is in the digest, and counted in the report', async () => {
+    const one = await digest(packageOf({ 'package.json': '{"license":"MIT"}' }));
+    expect(one.packages).toMatchObject([{ license: 'MIT' }]);
+    const none = await digest(packageOf({ 'package.json': '{' }));
+    expect(none.packages[0]?.license).toBeUndefined();
+    const { licenses, packages } = makeReport(merged({ results: [none, one, { ...one, id: 'q' }] }));
+    expect(licenses).toEqual([
+      { license: 'MIT', packages: 2 },
+      { license: null, packages: 1 },
+    ]);
+    expect(packages[0]).not.toHaveProperty('stamp');
+  });
+});
+
+describe('the stamp of a package', () => {
+  const later = (): number => Date.now() + 10_000;
+  const stamp = async (directory: string, now = later(), files: FileSystem = fs): Promise<string | undefined> =>
+    stampOf(directory, await walk(directory, files), files, now);
+
+  test('is the same while nothing changes, and another one after any change', async () => {
+    const directory = packageOf(small);
+    const stamps = [await stamp(directory)];
+    expect(await stamp(directory)).toBe(stamps[0]);
+    const changes = [
+      () => writeFileSync(path.join(directory, 'package.json'), '[]'),
+      () => utimesSync(path.join(directory, 'package.json'), 1, 1),
+      () => chmodSync(path.join(directory, 'lib/index.js'), 0o755),
+      () => writeFileSync(path.join(directory, 'new'), ''),
+      () => renameSync(path.join(directory, 'new'), path.join(directory, 'newer')),
+      () => rmSync(path.join(directory, 'newer')),
+    ];
+    for (const change of changes) {
+      change();
+      stamps.push(await stamp(directory));
+    }
+    expect(stamps).not.toContain(undefined);
+    // Without the file that came and went it is as it was before that came.
+    expect(new Set(stamps).size).toBe(stamps.length - 1);
+  });
+
+  test('is none where something has just changed, or cannot be looked at', async () => {
+    const directory = packageOf(small);
+    expect(await stamp(directory, Date.now() - 10_000)).toBeUndefined();
+    const lstat = (() => Promise.reject(new Error('no'))) as unknown as FileSystem['lstat'];
+    expect(await stamp(directory, later(), { ...fs, lstat })).toBeUndefined();
+    expect(await stamp(path.join(directory, 'gone'))).toBeUndefined();
+  });
+
+  test('that an earlier run has, too: nothing is read', async () => {
+    const directory = packageOf(small);
+    const [first] = (await digest(directory)).packages;
+    const earlier = { ...first!, stamp: await stamp(directory), license: 'kept' };
+    const open = (() => Promise.reject(new Error('it was read'))) as FileSystem['open'];
+    const input = { id: 'p', packages: [{ key: 'k', name: 'n', version: '2', directory, earlier }], dependencies: [] };
+    // Another clock than the stamp's: what has just been made has settled by then.
+    vi.useFakeTimers({ now: later(), toFake: ['Date'] });
+    const again = await digestJob(input, { ...fs, open });
+    vi.useRealTimers();
+    expect(again).toMatchObject({
+      reused: 1,
+      problems: [],
+      packages: [{ ...earlier, key: 'k', name: 'n', version: '2' }],
+    });
+  });
+});
+
+describe('the bill of materials', () => {
+  const locked = parse({
+    '': { name: 'top', version: '1.2.3', dependencies: { '@s/a': '1' }, devDependencies: { b: '1' } },
+    'node_modules/@s/a': {
+      version: '1.0.0',
+      dependencies: { b: '1', gone: '1' },
+      integrity: `sha512-${Buffer.alloc(64, 1).toString('base64')}`,
+    },
+    'node_modules/b': { version: '2.0.0-rc.1+x', dev: true, integrity: 'sha1-x' },
+    'node_modules/gone': { version: '1.0.0' },
+    'node_modules/c': {},
+  });
+  const of = (key: string, name: string, version: string, license?: string) => {
+    return { key, name, version, license, digest: '0'.repeat(64), files: 1, bytes: 1 };
+  };
+  const packages = [
+    of('node_modules/@s/a', '@s/a', '1.0.0', 'MIT'),
+    of('node_modules/b', 'b', '2.0.0-rc.1+x', '(MIT OR Apache-2.0)'),
+    of('node_modules/c', 'c', '', 'SEE LICENSE IN x'),
+    of('node_modules/d', 'd', '1.0.0'),
+  ];
+  const sbom = makeSbom(
+    { name: 'top', version: '1.2.3', packages, locked: locked.packages, direct: locked.direct },
+    new Date(0),
+  );
+
+  /** The schema of CycloneDX 1.6, with those that it refers to. */
+  function validator() {
+    const folder = path.dirname(createRequire(import.meta.url).resolve('@cyclonedx/cyclonedx-library/package.json'));
+    const schema = (name: string): object =>
+      JSON.parse(readFileSync(path.join(folder, 'res/schema', `${name}.SNAPSHOT.schema.json`), 'utf8')) as object;
+    const ajv = new Ajv({ strict: false, validateFormats: false });
+    for (const name of ['spdx', 'jsf-0.82']) {
+      ajv.addSchema(schema(name), `http://cyclonedx.org/schema/${name}.SNAPSHOT.schema.json`);
+    }
+    return ajv.compile(schema('bom-1.6'));
+  }
+
+  test('is of the form that CycloneDX 1.6 prescribes', () => {
+    const valid = validator();
+    valid(sbom);
+    expect(valid.errors).toBeNull();
+    expect(valid({ ...sbom, components: [{ name: 'x' }] }), 'a validator that finds nothing wrong').toBe(false);
+  });
+
+  test('names packages, licences, hashes, and who depends on whom', () => {
+    expect(sbom).toMatchObject({
+      metadata: { timestamp: '1970-01-01T00:00:00.000Z', component: { name: 'top', version: '1.2.3' } },
+      components: [
+        {
+          group: '@s',
+          name: 'a',
+          purl: 'pkg:npm/%40s/a@1.0.0',
+          licenses: [{ license: { id: 'MIT' } }],
+          hashes: [{ content: '01'.repeat(64) }],
+        },
+        {
+          name: 'b',
+          purl: 'pkg:npm/b@2.0.0-rc.1%2Bx',
+          scope: 'optional',
+          licenses: [{ expression: '(MIT OR Apache-2.0)' }],
+        },
+        { name: 'c', licenses: [{ license: { name: 'SEE LICENSE IN x' } }] },
+        { name: 'd' },
+      ],
+      dependencies: [
+        { ref: 'project', dependsOn: ['node_modules/@s/a', 'node_modules/b'] },
+        { ref: 'node_modules/@s/a', dependsOn: ['node_modules/b'] },
+        { ref: 'node_modules/b', dependsOn: [] },
+        { ref: 'node_modules/c', dependsOn: [] },
+        { ref: 'node_modules/d', dependsOn: [] },
+      ],
+    });
+  });
+
+  test.each([
+    ['MIT OR', 'name'],
+    ['MIT Apache-2.0', 'name'],
+    ['MIT AND (ISC OR Zlib)', 'expression'],
+    ['UNLICENSED', 'name'],
+  ])('%s', (license, kind) => {
+    const choice = licenseChoice(license);
+    expect(choice).toEqual(kind === 'name' ? { license: { name: license } } : { expression: license });
   });
 });
 

@@ -15,6 +15,7 @@ import {
   startPool,
   type StartPoolOptions,
   TaskFailedError,
+  WorkerLostError,
 } from 'quartermaster';
 import { aFolder, aGate, isAlive, tasksModule } from '../kit/tasks-rig.ts';
 import { until } from '../kit/until.ts';
@@ -161,6 +162,29 @@ describe.each(kinds)('a pool with %s as its manager', (kind) => {
     const reason = await reasonOf(aPool({ tasks: aModule(thrown) }));
     expect(reason).toBeInstanceOf(BrokenPoolError);
     expect((reason as Error).message).toContain('it cannot be');
+  });
+
+  test('workers that cannot be replaced: the pool goes on with those that are left, and ends with the last', async () => {
+    const file = path.join(aFolder(), 'broken');
+    const module = aModule(`
+      import { existsSync, writeFileSync } from 'node:fs'
+      if (existsSync(${JSON.stringify(file)})) throw new TypeError('it cannot be again')
+      export default {
+        breaks() { writeFileSync(${JSON.stringify(file)}, ''); process.exit(3) },
+        ends() { process.exit(4) },
+        echo: (input) => input,
+      }
+    `);
+    const pool = await aPool({ tasks: module, workers: 2, poisonAfter: 1 });
+    const broken = once(pool, 'broken');
+    await expect(pool.run('breaks', 0 as never)).rejects.toThrow(WorkerLostError);
+    expect(String((await broken)[0])).toContain('it cannot be again');
+    expect(await pool.run('echo', 'goes on' as never)).toBe('goes on');
+    const [last, waits] = [pool.run('ends', 0 as never), pool.run('echo', 1 as never)].map(reasonOf);
+    expect(await waits).toBeInstanceOf(BrokenPoolError);
+    expect(((await waits) as Error).message).toContain('it cannot be again');
+    expect(await last).toBeInstanceOf(Error);
+    await pool.join();
   });
 
   test('workers that cannot be replaced, and none is left: what waits is rejected with the cause', async () => {

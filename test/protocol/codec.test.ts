@@ -8,16 +8,8 @@ import {
   TimeoutError,
   UnserializableError,
 } from '#qm/errors.js';
-import {
-  canonical,
-  type CodecContext,
-  decode,
-  decodeFrom,
-  encode,
-  encodeTo,
-  MAX_DEPTH,
-  sameValue,
-} from '#qm/protocol/codec.js';
+import { canonical, type CodecContext, decode, decodeFrom, encode, encodeTo, sameValue } from '#qm/protocol/codec.js';
+import { MAX_DEPTH } from '#qm/protocol/codec/form.js';
 import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, Verbatim, Writer } from '#qm/protocol/wire.js';
 import { rows } from './codec-values.ts';
 

@@ -387,3 +387,59 @@ describe('the writer', () => {
     for (const writer of writers) expect(writer.length).toBe(0);
   });
 });
+
+describe('payloads that are stored beside the frame', () => {
+  const region = { arena: 3, offset: 2 ** 48 - 4096, length: 2 ** 32 - 1 };
+  const pieces = [Buffer.from('ab'), Buffer.from('c')];
+
+  function storing(room = true): { writer: Writer; back: unknown[] } {
+    const writer = new Writer();
+    const back: unknown[] = [];
+    writer.attachFrom(3);
+    writer.storeIn({ put: () => (room ? region : undefined), takeBack: (taken) => void back.push(taken) });
+    return { writer, back };
+  }
+
+  test('where it lies stands in the place of the item, and is read only where it may be', () => {
+    const { writer, back } = storing();
+    expect(writer.store(pieces, 3)).toBe(true);
+    const bytes = Buffer.from(writer.take());
+    expect(new Reader(bytes).regionUntil(bytes.length)).toEqual(region);
+    expect(() => new Reader(bytes).item()).toThrow('unknown tag 13');
+    expect(() => new Reader(bytes).rest()).toThrow('unknown tag 13');
+    expect(() => new Reader(bytes).regionUntil(bytes.length - 1)).toThrow(ProtocolError);
+    expect(() => new Reader(Buffer.concat([bytes, bytes])).regionUntil(2 * bytes.length)).toThrow(ProtocolError);
+    expect(new Reader(itemBytes('x')).regionUntil(3)).toBeUndefined();
+    expect(back).toEqual([]);
+  });
+
+  test('small ones, and those without room, are not stored', () => {
+    expect(storing().writer.store(pieces, 2)).toBe(false);
+    expect(storing(false).writer.store(pieces, 3)).toBe(false);
+    expect(new Writer().store(pieces, 3)).toBe(false);
+  });
+
+  test('a frame that is not sent takes back what it has stored, one that has left does not, nor one that moves', () => {
+    const { writer, back } = storing();
+    writer.u8(1);
+    const start = writer.startFrame(7);
+    writer.store(pieces, 3);
+    writer.abandonFrame(start);
+    expect(back).toEqual([region]);
+    const entry = writer.length;
+    writer.store(pieces, 3);
+    const excerpt = writer.copySince(entry);
+    writer.cut(entry);
+    expect(back).toEqual([region]);
+    writer.u8(2);
+    writer.rewrite(excerpt);
+    writer.cut(entry + 1);
+    expect(back).toEqual([region, region]);
+    writer.store(pieces, 3);
+    writer.take();
+    writer.store(pieces, 3);
+    writer.takeUntil(0);
+    writer.cut(0);
+    expect(back).toEqual([region, region, region]);
+  });
+});

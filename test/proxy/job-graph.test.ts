@@ -102,9 +102,20 @@ test('what is submitted has the options, in the order of insertion', () => {
       outside: [],
       options: { retries: 2, priority: -1.5, atMostOnce: true },
       keep: true,
+      onFailure: undefined,
       consumed: false,
     },
-    { id: 'early', name: 'early', input: undefined, after: [], outside: [], options: {}, keep: false, consumed: false },
+    {
+      id: 'early',
+      name: 'early',
+      input: undefined,
+      after: [],
+      outside: [],
+      options: {},
+      keep: false,
+      onFailure: undefined,
+      consumed: false,
+    },
   ]);
   expect(graph.order()).toEqual(['early', 'late-1']);
 });
@@ -250,11 +261,8 @@ test('an empty graph is a graph', () => {
 
 test.each<[options: unknown, error: new () => Error, message: string]>([
   [null, TypeError, "the options of job 'a' must be an object such as { priority: 1 }, not null"],
-  [
-    { onFailure: 'skip' },
-    TypeError,
-    "onFailure of job 'a' is not offered yet: jobs that come after one that failed are skipped; leave it out",
-  ],
+  [{ onFailure: 'retry' }, TypeError, "onFailure of job 'a' must be 'skip', 'fail' or 'ignore', not 'retry'"],
+  [{ onFailure: 1 }, TypeError, "onFailure of job 'a' must be 'skip', 'fail' or 'ignore', not a number"],
   [
     { timeout: 5 },
     TypeError,
@@ -381,6 +389,20 @@ test('JSON and back: every option of a put', () => {
   }
 });
 
+test('JSON and back: what the failure of a job means, where it says so', () => {
+  const graph = new JobGraph();
+  graph.add('a', 1);
+  graph.add('a', 1, { onFailure: 'ignore' });
+  const json = JSON.parse(JSON.stringify(graph)) as { jobs: object[] };
+  expect(json.jobs).toEqual([
+    { id: 'a-1', name: 'a', input: 1 },
+    { id: 'a-2', name: 'a', input: 1, onFailure: 'ignore' },
+  ]);
+  expect(jobsOf(JobGraph.fromJSON(json)).map(({ onFailure }) => onFailure)).toEqual([undefined, 'ignore']);
+  const bad = { version: 1, jobs: [{ name: 'a', onFailure: 'stop' }] };
+  expect(() => JobGraph.fromJSON(bad)).toThrow("onFailure of job 'a' must be 'skip', 'fail' or 'ignore', not 'stop'");
+});
+
 test('JSON and back: the same graph', () => {
   const graph = new JobGraph();
   const input = { n: [1.5, null, true], $job: 'text', $$job: { $job: 1 }, ['__proto__']: { x: 'y' }, gone: undefined };
@@ -474,10 +496,6 @@ test.each<[json: unknown, message: string]>([
   [{ version: 1, jobs: [], more: 1 }, "a job graph has no 'more': known are version, jobs"],
   [{ version: 1, jobs: [3] }, 'jobs[0] must be an object, not a number'],
   [{ version: 1, jobs: [{}] }, 'a job needs the name of its task, a string, not undefined'],
-  [
-    { version: 1, jobs: [{ name: 'a', onFailure: 'skip' }] },
-    "jobs[0] has no 'onFailure': known are after, atMostOnce, backoff, ",
-  ],
   [
     { version: 1, jobs: [{ name: 'a', retries: 'x' }] },
     "retries of job 'a' must be a whole number of 0 or more, not a string",

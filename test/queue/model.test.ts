@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Holder, stateNames, type Task } from '#qm/queue/task.js';
 import { Model, type ModelTask } from './model.ts';
-import { aHolder, endOf, failed, lost, QueueRig } from './rig.ts';
+import { aHolder, aJob, endOf, failed, lost, QueueRig } from './rig.ts';
 
 const HOLDERS = 3;
 /** Picks one of a list that is not known yet. */
@@ -138,8 +138,8 @@ class Both {
     if (id !== undefined && rig.queue.records.get(id) !== undefined) return;
     const before = [...new Set(kept.length === 0 ? [] : after.map((at) => kept[at % kept.length] as ModelTask))];
     const { priority, bytes, retries, poisonAfter } = rest;
-    const run = pins > 0 ? {} : undefined;
-    const spec = { priority, bytes, retries, poisonAfter, run, after: before.map((task) => this.#real(task)) };
+    const job = pins > 0 ? aJob() : undefined;
+    const spec = { priority, bytes, retries, poisonAfter, job, after: before.map((task) => this.#real(task)) };
     const real = rig.put(id === undefined ? spec : { ...spec, id });
     const task = model.put({ id, priority, bytes, retries, poisonAfter, after: before, pins }, rig.now);
     expect([real.number, real.key]).toEqual([task.number, task.key]);

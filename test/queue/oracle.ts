@@ -4,6 +4,7 @@
  */
 import type { OfferSpec } from '#qm/queue/demands.js';
 import type { QueueRules, TaskRules } from '#qm/queue/rules.js';
+import type { OnFailure } from '#qm/tasks.js';
 
 export type OracleState =
   'blocked' | 'delayed' | 'ready' | 'leased' | 'succeeded' | 'failed' | 'cancelled' | 'expired' | 'skipped';
@@ -18,6 +19,7 @@ export interface OracleTask {
   /** Those of them that it still waits for: what has succeeded once has done its part, even if it is run anew. */
   waitsFor: readonly OracleTask[];
   readonly rules: TaskRules;
+  readonly job: OracleJob | undefined;
   parent: OracleTask | undefined;
   readonly group: OracleGroup;
   /** Group and requirement class. */
@@ -39,6 +41,19 @@ export interface OracleTask {
   expiresAt: number;
   lent: boolean;
   runs: number;
+}
+
+export interface OracleRun {
+  readonly concurrency: number;
+  /** The number of its first task. */
+  seat: number;
+  stoppedBy: OracleTask | undefined;
+}
+
+export interface OracleJob {
+  readonly run: OracleRun;
+  readonly weight: number;
+  readonly onFailure: OnFailure;
 }
 
 interface OracleGroup {
@@ -64,9 +79,14 @@ interface OracleCell {
   reserved: OracleOffer | undefined;
 }
 
-export type OracleSpec = Pick<OracleTask, 'id' | 'priority' | 'retries' | 'poisonAfter' | 'after' | 'rules' | 'parent'>;
+export type OracleSpec = Pick<
+  OracleTask,
+  'id' | 'priority' | 'retries' | 'poisonAfter' | 'after' | 'rules' | 'parent' | 'job'
+>;
 
 const unfinished: readonly OracleState[] = ['blocked', 'delayed', 'ready', 'leased'];
+const isFulfilled = ({ state, job }: OracleTask): boolean =>
+  state === 'succeeded' || (job?.onFailure === 'ignore' && (state === 'failed' || state === 'expired'));
 export const isFinished = (task: OracleTask): boolean => !unfinished.includes(task.state);
 
 export class Oracle {
@@ -105,7 +125,7 @@ export class Oracle {
     const task: OracleTask = {
       ...spec,
       number: this.tasks.length + 1,
-      waitsFor: spec.after.filter((before) => before.state !== 'succeeded'),
+      waitsFor: spec.after.filter((before) => !isFulfilled(before)),
       group: this.#group(rules.group ?? ''),
       cell: JSON.stringify([rules.group ?? '', [...(rules.tags ?? [])].sort(), needs.sort(), rules.worker]),
       needs,
@@ -126,7 +146,10 @@ export class Oracle {
     };
     this.tasks.push(task);
     this.live.push(task);
-    if (task.after.some((before) => isFinished(before) && before.state !== 'succeeded')) this.#settle(task, 'skipped');
+    const { job } = task;
+    if (job !== undefined && job.run.seat === 0) job.run.seat = task.number;
+    const failed = task.after.some((before) => isFinished(before) && !isFulfilled(before));
+    if (failed || job?.run.stoppedBy !== undefined) this.#settle(task, 'skipped');
     else this.#release(task, now);
     return task;
   }
@@ -170,7 +193,7 @@ export class Oracle {
 
   fail(task: OracleTask, final: boolean, jitter: number, now: number): void {
     task.attempt++;
-    if (final || task.failures === task.retries) return this.#end(task, 'failed', now);
+    if (final || task.failures === task.retries || task.job?.run.stoppedBy) return this.#end(task, 'failed', now);
     task.failures++;
     const backoff = task.rules.backoff ?? this.#rules.backoff;
     let pause = 0;
@@ -182,7 +205,7 @@ export class Oracle {
     task.wakeAt = now + pause;
     this.#endLease(task);
     if (pause > 0) task.state = 'delayed';
-    else this.#ready(task);
+    else this.#again(task);
   }
 
   giveBack(task: OracleTask, now: number): void {
@@ -194,8 +217,8 @@ export class Oracle {
       bucket.level = Math.min(rateLimit.max * rateLimit.per * 10, bucket.level + rateLimit.per * 10);
     }
     this.#endLease(task);
-    this.#ready(task);
-    if (task.expiresAt <= now) this.#end(task, 'expired', now);
+    this.#again(task);
+    if (!isFinished(task) && task.expiresAt <= now) this.#end(task, 'expired', now);
   }
 
   /** The worker died, or was silent, while it ran the task. */
@@ -212,7 +235,7 @@ export class Oracle {
     }
     task.expiresAt = Infinity;
     this.#endLease(task);
-    this.#ready(task);
+    this.#again(task);
   }
 
   cancel(task: OracleTask, now: number): boolean {
@@ -230,12 +253,17 @@ export class Oracle {
 
   retry(task: OracleTask, now: number): boolean {
     if (!isFinished(task) || (task.state === 'succeeded' && task.id === undefined)) return false;
-    if (task.after.some((before) => isFinished(before) && before.state !== 'succeeded')) return false;
+    if (task.after.some((before) => isFinished(before) && !isFulfilled(before))) return false;
+    const run = task.job?.run;
+    if (run?.stoppedBy !== undefined) {
+      if (run.stoppedBy !== task) return false;
+      run.stoppedBy = undefined;
+    }
     Object.assign(task, { state: 'blocked', failures: 0, deaths: 0, aloneDeaths: 0, wakeAt: now, suspect: false });
     task.cell = task.cell.replace(/^alone /, '');
     task.expiresAt = now + (task.rules.expires ?? Infinity) * 10;
     task.runs++;
-    task.waitsFor = task.after.filter((before) => before.state !== 'succeeded');
+    task.waitsFor = task.after.filter((before) => !isFulfilled(before));
     this.live.push(task);
     this.#release(task, now);
     return true;
@@ -280,6 +308,7 @@ export class Oracle {
     let next = Infinity;
     for (const task of ready) {
       const { key } = task.rules;
+      if (!this.#runOpen(task.job)) continue;
       if (key === undefined || open.has(task.cell) || !this.possible(task, offer)) continue;
       if (this.#keyRunning(key) < keyConcurrency) next = Math.min(next, opens(key));
     }
@@ -318,8 +347,10 @@ export class Oracle {
     const byPriority = ageing === undefined ? b.priority - a.priority : age;
     if (byPriority !== 0) return byPriority;
     if (policy === 'lifo') return b.number - a.number;
-    const byWeight = policy === 'critical-path' ? (b.rules.weight ?? 0) - (a.rules.weight ?? 0) : 0;
-    return byWeight || a.number - b.number;
+    const weightOf = ({ job, rules }: OracleTask): number => job?.weight ?? rules.weight ?? 0;
+    const byWeight = policy === 'critical-path' ? weightOf(b) - weightOf(a) : 0;
+    const bySeat = (a.job?.run.seat ?? a.number) - (b.job?.run.seat ?? b.number);
+    return byWeight || bySeat || weightOf(b) - weightOf(a) || a.number - b.number;
   }
 
   #lease(task: OracleTask, holder: number, offer: OracleOffer, now: number): OracleTask {
@@ -350,11 +381,18 @@ export class Oracle {
     return this.live.filter((task) => task.state === 'leased' && task.rules.key === key).length;
   }
 
-  #keyOpen({ rules: { key } }: OracleTask, now: number): boolean {
+  #keyOpen({ rules: { key }, job }: OracleTask, now: number): boolean {
+    if (!this.#runOpen(job)) return false;
     if (key === undefined) return true;
     const { keyConcurrency = Infinity, rateLimit } = this.#rules;
     if (keyConcurrency !== Infinity && this.#keyRunning(key) >= keyConcurrency) return false;
     return rateLimit?.keyed !== true || this.#rateOpen(key, now);
+  }
+
+  #runOpen(job: OracleJob | undefined): boolean {
+    if (job === undefined || job.run.concurrency === Infinity) return true;
+    const running = this.live.filter((task) => task.job?.run === job.run && task.state === 'leased' && !task.lent);
+    return running.length < job.run.concurrency;
   }
 
   #rateOpen(text: string, now: number): boolean {
@@ -411,6 +449,13 @@ export class Oracle {
     task.state = 'ready';
   }
 
+  /** Back, unless nothing of its run begins any more. */
+  #again(task: OracleTask): void {
+    if (task.job?.run.stoppedBy === undefined) return this.#ready(task);
+    this.#settle(task, 'skipped');
+    this.#skipAfter(task);
+  }
+
   #endLease(task: OracleTask): void {
     Object.assign(task, { lease: 0, lent: false, offer: undefined });
   }
@@ -418,7 +463,7 @@ export class Oracle {
   #end(task: OracleTask, state: OracleState, now: number): void {
     this.#settle(task, state);
     const blocked = (): OracleTask[] => this.live.filter((other) => other.state === 'blocked');
-    if (state === 'succeeded') {
+    if (isFulfilled(task)) {
       for (const other of blocked()) {
         if (!other.waitsFor.includes(task)) continue;
         other.waitsFor = other.waitsFor.filter((before) => before !== task);
@@ -426,9 +471,21 @@ export class Oracle {
       }
       return;
     }
+    this.#skipAfter(task);
+    const run = task.job?.run;
+    if (task.job?.onFailure !== 'fail' || state === 'cancelled' || run === undefined || run.stoppedBy) return;
+    run.stoppedBy = task;
+    for (const other of [...this.live]) {
+      if (other.job?.run !== run || isFinished(other) || other.state === 'leased') continue;
+      this.#settle(other, 'skipped');
+      this.#skipAfter(other);
+    }
+  }
+
+  #skipAfter(task: OracleTask): void {
     const list = [task];
     for (const failed of list) {
-      for (const other of blocked()) {
+      for (const other of this.live.filter(({ state }) => state === 'blocked')) {
         if (!other.waitsFor.includes(failed)) continue;
         this.#settle(other, 'skipped');
         list.push(other);

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { type Task, NEVER, State } from '#qm/queue/task.js';
-import { aHolder, counter, endOf, QueueRig } from './rig.ts';
+import { aHolder, aJob, counter, endOf, QueueRig } from './rig.ts';
 
 describe('order', () => {
   test('higher priority first, and in the order of the puts among equals', () => {
@@ -434,7 +434,7 @@ describe('records', () => {
 
   test('a record stays while its outcome has not been delivered or its run needs it', () => {
     const rig = new QueueRig({ count: 1 });
-    const task = rig.put({ run: {} });
+    const task = rig.put({ job: aJob() });
     rig.queue.records.pin(task);
     rig.complete(rig.take());
     rig.put();
@@ -454,9 +454,9 @@ describe('records', () => {
 
   test('tasks of a run tell of each move', () => {
     const rig = new QueueRig();
-    const run = {};
-    const first = rig.put({ run });
-    rig.put({ run, after: [first] });
+    const job = aJob();
+    const first = rig.put({ job });
+    rig.put({ job, after: [first] });
     rig.complete(rig.take());
     rig.complete(rig.take());
     expect(rig.moved).toEqual([`t1 ${State.ready}`, `t1 ${State.leased}`, `t2 ${State.ready}`, `t2 ${State.leased}`]);

@@ -1,6 +1,7 @@
 /** A task queue with a clock of its own and a diary of what it decided: what the tests of `src/queue` share. */
 import { type Decisions, type Means, TaskQueue } from '#qm/queue/queue.js';
 import type { QueueRules, TaskRules } from '#qm/queue/rules.js';
+import { type Job, TaskRun } from '#qm/queue/run.js';
 import { type Failure, type Holder, NEVER, type Task } from '#qm/queue/task.js';
 
 export interface Spec {
@@ -11,7 +12,7 @@ export interface Spec {
   readonly retries?: number;
   readonly poisonAfter?: number;
   readonly after?: readonly Task[];
-  readonly run?: unknown;
+  readonly job?: Job | undefined;
   readonly rules?: TaskRules;
 }
 
@@ -54,9 +55,9 @@ export class QueueRig {
   }
 
   put(spec: Spec = {}): Task {
-    const { id, name = 'work', priority = 0, bytes = 1, retries = 0, poisonAfter = 3, after, run, rules } = spec;
-    const whole = { id, name, priority, input: 'input', bytesIn: bytes, retries, poisonAfter, after, rules };
-    return this.queue.put(whole, this.now, undefined, 0, run);
+    const { id, name = 'work', priority = 0, bytes = 1, retries = 0, poisonAfter = 3, after, job, rules } = spec;
+    const whole = { id, name, priority, input: 'input', bytesIn: bytes, retries, poisonAfter, after, job, rules };
+    return this.queue.put(whole, this.now);
   }
 
   /** Takes a task that must be there. */
@@ -102,9 +103,14 @@ export class QueueRig {
   }
 }
 
-export function counter(): () => number {
+/** A part in a run: in one of its own, where none is given. */
+export function aJob(job: Partial<Job> = {}): Job {
+  return { run: new TaskRun(), weight: 1, onFailure: 'skip', ...job };
+}
+
+export function counter(): (count?: number) => number {
   let last = 0;
-  return () => ++last;
+  return (count = 1) => (last += count) - count + 1;
 }
 
 export function aHolder(): Holder {

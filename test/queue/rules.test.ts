@@ -105,7 +105,7 @@ describe('amounts', () => {
     rig.put({ rules: { key: 'k' } });
     const child = rig.put({ rules: { resources: { gpu: 1 } } });
     expect(rig.queue.take(holder, undefined, 0)).toBeUndefined();
-    expect(rig.queue.lend(holder, parent.lease)).toBe(true);
+    expect(rig.queue.lend(holder, parent.lease, rig.now)).toBe(true);
     expect(rig.take(holder)).toBe(child);
     expect(rig.queue.take(holder, undefined, 0)).toBeUndefined();
     rig.queue.reclaim(holder, parent.lease);

@@ -5,8 +5,10 @@
 import { Amounts } from '#qm/queue/amounts.js';
 import type { OfferSpec } from '#qm/queue/demands.js';
 import type { QueueRules, TaskRules } from '#qm/queue/rules.js';
+import { TaskRun } from '#qm/queue/run.js';
 import { type Holder, stateNames, type Task } from '#qm/queue/task.js';
-import { isFinished, Oracle, type OracleOffer, type OracleTask } from './oracle.ts';
+import type { OnFailure } from '#qm/tasks.js';
+import { isFinished, Oracle, type OracleOffer, type OracleRun, type OracleTask } from './oracle.ts';
 import { counter, endOf, QueueRig } from './rig.ts';
 
 /** What can be switched on. */
@@ -30,6 +32,7 @@ export const allRules = [
   'retries',
   'lend',
   'pause',
+  'run',
 ] as const;
 export type Rule = (typeof allRules)[number];
 
@@ -56,6 +59,8 @@ export class Simulator {
   #jitter = 0;
   #settled = 0;
   #queueRules: QueueRules;
+  /** Both sides of each run. */
+  readonly #runs: { readonly oracle: OracleRun; readonly real: TaskRun }[] = [];
 
   constructor(seed: number, on: readonly Rule[]) {
     this.#state = seed | 0;
@@ -113,6 +118,7 @@ export class Simulator {
     const leased = this.#on.has('lend') ? this.#oracle.inState('leased') : [];
     const parent = leased.length > 0 && this.#below(3) === 0 ? this.#pick(leased) : undefined;
     const rules = this.#someRules();
+    const jobs = this.#someJob();
     const spec = {
       id,
       priority: this.#on.has('priority') ? this.#below(3) - 1 : 0,
@@ -121,6 +127,7 @@ export class Simulator {
       rules: rules ?? {},
       after: [...new Set(after)],
       parent,
+      job: jobs?.oracle,
     };
     const { now } = this.#rig;
     const task = this.#oracle.put(spec, now);
@@ -132,6 +139,7 @@ export class Simulator {
       rules,
       after: spec.after.map((one) => this.#realOf(one)),
       parent: parent && this.#realOf(parent),
+      job: jobs?.real,
     };
     let real: Task | undefined;
     try {
@@ -258,7 +266,7 @@ export class Simulator {
     const task = this.#pick(leased);
     const { holder, lease } = this.#realOf(task);
     if (task.lent) this.#rig.queue.reclaim(holder as Holder, lease);
-    else this.#rig.queue.lend(holder as Holder, lease);
+    else this.#rig.queue.lend(holder as Holder, lease, this.#rig.now);
     task.lent = !task.lent;
   }
 
@@ -307,6 +315,19 @@ export class Simulator {
       ),
     );
     return most + this.#below(2);
+  }
+
+  /** A part in one of the last few runs, or in a new one. */
+  #someJob() {
+    if (!this.#on.has('run') || this.#below(4) === 0) return undefined;
+    if (this.#runs.length === 0 || this.#below(10) === 0) {
+      const concurrency = this.#below(3) === 0 ? Infinity : 1 + this.#below(3);
+      this.#runs.push({ oracle: { concurrency, seat: 0, stoppedBy: undefined }, real: new TaskRun(concurrency) });
+    }
+    const run = this.#pick(this.#runs.slice(-3));
+    const weight = this.#below(4);
+    const onFailure = this.#pick<OnFailure>(['skip', 'skip', 'skip', 'ignore', 'fail']);
+    return { oracle: { run: run.oracle, weight, onFailure }, real: { run: run.real, weight, onFailure } };
   }
 
   /** None for some tasks, so that plain ones are among them. */

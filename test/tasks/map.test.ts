@@ -137,7 +137,9 @@ describe.each(places)('%s', (place) => {
       const { queue } = await aQueue();
       expect(() => queue.map('double', [], { onError: 'ignore' as never })).toThrow(TypeError);
       expect(() => queue.map('double', [], { inFlight: 0 })).toThrow(RangeError);
-      expect(() => queue.map('double', [], { chunkSize: 5 } as never)).toThrow('chunkSize');
+      for (const chunkSize of [0, 1.5, 'some' as never]) {
+        expect(() => queue.map('double', [], { chunkSize })).toThrow('chunkSize');
+      }
       expect(() => queue.map('double', [], { signal: AbortSignal.abort(new Error('before')) })).toThrow('before');
       await expect(queue.map('double', [() => 1]).toArray()).rejects.toThrow('input');
     });

@@ -1,5 +1,12 @@
 /** What the types of job graphs infer and refuse. Compiled, never run. */
-import { type GraphRun, JobGraph, type JobRef, type TaskHandle, type TaskQueueProxy } from 'quartermaster';
+import {
+  type GraphRun,
+  JobGraph,
+  type JobOptions,
+  type JobRef,
+  type TaskHandle,
+  type TaskQueueProxy,
+} from 'quartermaster';
 import type tasks from './tasks.ts';
 import type { Id } from './tasks.ts';
 
@@ -30,8 +37,8 @@ g.add('bytes', { b: new Uint8Array(1), when: new Date(), m: new Map() });
 g.add('inc', { i: 1 }, { after: [odd, 'x'], keep: true, id: 'one', priority: 1, retries: 2 });
 // @ts-expect-error boolean where number is wanted
 g.add('inc', { i: odd });
-// @ts-expect-error not offered yet
-g.add('inc', { i: 1 }, { onFailure: 'skip' });
+// @ts-expect-error not one of the three
+g.add('inc', { i: 1 }, { onFailure: 'retry' });
 
 const grown = g.add('grow', 1);
 g.add('upper', grown);
@@ -60,6 +67,31 @@ g.add('brand', { id: 'x' });
 g.add('anyIn', { x: string });
 g.add('anyIn');
 
+// What may fail and be ignored may be undefined where it is consumed.
+const ignored: JobRef<string | undefined> = g.add('upper', 'x', { onFailure: 'ignore' });
+// @ts-expect-error it may be undefined
+g.add('upper', ignored);
+g.add('opt', { a: ignored }, { after: [ignored] });
+g.add('upper', g.add('upper', 'x', { onFailure: 'skip' }));
+g.add('upper', g.add('upper', 'x', { onFailure: 'fail', retries: 1 }));
+declare const options: JobOptions;
+// @ts-expect-error whatever these are, it may be undefined
+g.add('upper', g.add('upper', 'x', options));
+// @ts-expect-error a string is wanted, whatever becomes of failures
+g.add('upper', 3, { onFailure: 'ignore' });
+// @ts-expect-error the input is missing
+g.add('inc', undefined, { onFailure: 'ignore' });
+// @ts-expect-error deep inside, a boolean where a number is wanted
+g.add('all', { parts: [], by: { a: odd } });
+// @ts-expect-error deep inside, a list of numbers where strings are wanted
+g.add('all', { parts: [now], by: {} });
+// @ts-expect-error the second of the two is a string
+g.add('tuple', [now, now]);
+// @ts-expect-error no function is an input
+g.add('upper', () => 'x');
+// @ts-expect-error not a job of this type
+g.add('inc', { i: 1 }, { after: [3] });
+
 // A handle is an edge too.
 declare const handle: TaskHandle<boolean>;
 g.add('gate', { ok: handle }, { after: [handle] });
@@ -74,6 +106,11 @@ is<string>(await run.output(grown));
 // @ts-expect-error a boolean
 is<string>(await run.output(odd));
 is<Record<string, unknown>>(await run.result({ timeout: 5 }));
+is<string | undefined>(await run.output(ignored));
+is<number>(await run.retryFailed());
+queue.runGraph(g, { id: 'run', onFailure: 'stop', concurrency: 2, durations: 'file', signal: AbortSignal.timeout(1) });
+// @ts-expect-error of a run it is stop or keep-going
+queue.runGraph(g, { onFailure: 'ignore' });
 for await (const { done, total } of run.progress()) is<number[]>([done, total]);
 
 // Without a type argument every name and input goes; with one, graphs are not interchangeable.

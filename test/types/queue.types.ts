@@ -134,8 +134,10 @@ q.map(
 );
 // @ts-expect-error a string is no number
 q.map('inc', [{ i: 'x' }]);
-// @ts-expect-error not offered yet
 q.map('inc', [{ i: 1 }], { chunkSize: 5 });
+q.map('inc', [{ i: 1 }], { chunkSize: 'auto' });
+// @ts-expect-error no size
+q.map('inc', [{ i: 1 }], { chunkSize: 'large' });
 is<TaskHandle<boolean>[]>((await wait([handle], { until: 'first' })).pending);
 for await (const ended of asCompleted([handle])) is<boolean>(await ended.result());
 // @ts-expect-error no such moment

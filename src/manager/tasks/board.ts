@@ -2,12 +2,13 @@
  * The task board under a task dict and queue. It reads the frames of tasks, tells the queue's core what happened, and
  * has carried out what the core decides: outcomes.ts tells whoever put a task, takers.ts gives to whoever takes.
  */
-import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError, UnknownTaskError } from '../../errors.ts';
+import { DeadlockError, ProtocolError, QueueFullError, QueueShutdownError } from '../../errors.ts';
 import { FailFlags, PayloadFlags, PutFlags } from '../../protocol/messages.ts';
 import { getU48, type Item, Packed, type Reader } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
 import { type Decisions, type LeaseAnswer, TaskQueue, type TaskSpec } from '../../queue/queue.ts';
-import { type Failure, type Holder, type Task } from '../../queue/task.ts';
+import type { Failure, Holder, Task } from '../../queue/task.ts';
+import { StoredPayload } from '../arenas.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -17,14 +18,16 @@ import { WaitList } from '../wait-list.ts';
 import { Alarm } from './alarm.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
-import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults } from './options.ts';
+import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults, unknownTask } from './options.ts';
+import { Maps } from './maps.ts';
 import { Outcomes } from './outcomes.ts';
-import { causeOf, checkSame, payloadFrom, readWithRefs, stackOf } from './payload.ts';
-import { type GraphJob, putOptions, type PutOptionItems, type PutSpec, readGraphJobs } from './put-options.ts';
+import { causeOf, checkSame, discardPayload, payloadFrom, readFailure, readPayload, restPayload } from './payload.ts';
+import { putOptions, type PutOptionItems, type PutSpec, readGraphJobs, readRunRules } from './put-options.ts';
 import { Putters } from './putters.ts';
-import { Runs } from './runs.ts';
+import { Runs, type SpecOf } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
 import { Takers } from './takers.ts';
+import { taskSpec } from './task-spec.ts';
 
 const noOptions: PutOptionItems = {};
 
@@ -37,6 +40,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   protected readonly queue: TaskQueue;
   protected readonly outcomes: Outcomes;
   protected readonly broadcasts: Broadcasts;
+  readonly maps: Maps;
   readonly #putters: Putters;
   readonly #children: Children;
   protected readonly runs: Runs;
@@ -56,14 +60,20 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const { nextLease, hostAmounts: host } = made.manager;
     this.queue = new TaskQueue(limitsOf(this.#options), nextLease, this, { random: Math.random, host });
     this.outcomes = new Outcomes(this.queue.records);
-    this.#putters = new Putters(this.queue, (put) => this.#accept(put));
+    this.#putters = new Putters(
+      this.queue,
+      (put) => this.#accept(put),
+      (bundle) => this.maps.admit(bundle),
+    );
     this.#children = new Children(this.queue);
     const taken = (): void => {
       if (this.#putters.size > 0) this.ready();
     };
     this.broadcasts = new Broadcasts(this.outcomes, (task, failure) => this.queue.cancel(task, failure, this.now()));
     const left = (taker: Taker, how?: ProcessEnd): void => this.broadcasts.left(taker, how);
-    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left);
+    this.maps = new Maps(this, this.queue, this.#putters);
+    const wanted = (task: Task, takers: number): number => this.maps.wanted(task, takers);
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, wanted);
     this.runs = new Runs(made.manager, this.queue);
   }
 
@@ -84,8 +94,10 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const name = session.taskNames[reader.u16()];
     if (name === undefined) throw new ProtocolError('a put names a task that was not announced');
     const options = flags & PutFlags.options ? putOptions(reader.item()) : noOptions;
-    const bytesIn = end - reader.position;
-    const input = flags & PutFlags.refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+    if (flags & PutFlags.items) return this.maps.readPut(new Call(session, call, held), name, options, reader, end);
+    const from = reader.position;
+    const input = readPayload(session, reader, end, (flags & PutFlags.refs) !== 0);
+    const bytesIn = input instanceof StoredPayload ? input.itemBytes : end - from;
     if (held || (this.holder === undefined && this.gate.free)) {
       if (options === noOptions && typeof input === 'string' && this.#open(bytesIn)) {
         this.#putPlain(session, call, name, input, bytesIn, flags);
@@ -100,36 +112,40 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
 
   readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
     const id = reader.string();
+    const rules = readRunRules(reader.item());
     const jobs = readGraphJobs(session.adopt(reader.item()));
-    const weigh = this.#options.policy === 'critical-path';
-    const specOf = (job: GraphJob, after: readonly string[], weight: number): TaskSpec => {
+    const specOf: SpecOf = (job, after) => {
       const { input, bytesIn } = payloadFrom(job.input);
-      const rules = weigh ? { ...job.options.rules, weight } : job.options.rules;
-      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after, rules });
+      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after });
       if (input instanceof Packed) this.keep(input);
       return spec;
     };
     const submit = (): void => {
       try {
         if (this.queue.shut) throw this.shutError();
-        this.runs.submit(session, id, jobs, specOf, this.now());
+        this.runs.submit(session, id, rules, jobs, specOf, this.now());
         session.done(call);
       } catch (error) {
         session.failed(call, error);
       }
     };
     const inputs = jobs.map(({ input }) => input);
-    if (held || (this.holder === undefined && this.gate.free)) submit();
-    else this.inTurn(new Call(session, call, false), submit, inputs);
+    this.enter(session, call, held, submit, inputs);
+  }
+
+  /** Now, or, where others are in the way, in its turn; `held`: the call came through the hold that is there. */
+  enter(session: Session, call: number, held: boolean, access: () => void, named?: unknown): void {
+    if (held || (this.holder === undefined && this.gate.free)) access();
+    else this.inTurn(new Call(session, call, false), access, named);
   }
 
   // --- frames of takers ---
 
   readTake(session: Session, call: number, taker: Taker, held: boolean, reader: Reader): void {
-    const nowait = reader.u8() === 1;
+    const how = reader.u8();
+    const [nowait, ranges] = [(how & 1) !== 0, (how & 2) === 0];
     taker.window = Math.max(1, reader.u16());
-    if (held || (this.holder === undefined && this.gate.free)) return this.takers.take(taker, call, nowait, held);
-    this.inTurn(new Call(session, call, false), () => this.takers.take(taker, call, nowait, false));
+    this.enter(session, call, held, () => this.takers.take(taker, call, nowait, held, ranges));
   }
 
   /** `call` is 0 where its sender wants no answer. */
@@ -140,26 +156,28 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const number = getU48(data, at + 6);
     const ranFor = data.getUint32(at + 12, true);
     const refs = (data.getUint8(at + 16) & PayloadFlags.refs) !== 0;
-    const bytesOut = end - reader.position;
-    const output = refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
-    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return;
+    const from = reader.position;
+    const output = readPayload(session, reader, end, refs);
+    const bytesOut = output instanceof StoredPayload ? output.itemBytes : end - from;
+    if (taker.endings !== undefined && this.takers.ladder.tooLate(taker, call, lease)) return discardPayload(output);
     const answer = this.queue.complete(
       { holder: taker, lease, number, ranFor },
       output,
       bytesOut,
-      this.#arrival(session),
+      this.arrival(session),
     );
     if (answer !== 'lost') {
       this.#leaseEnded(taker, lease, answer);
       if (call !== 0) session.done(call);
-    } else if (call !== 0) {
-      refuseLease(session, call, lease);
+    } else {
+      discardPayload(output);
+      if (call !== 0) refuseLease(session, call, lease);
     }
   }
 
   /** All completions of a frame have been read. */
   completed(taker: Taker): void {
-    this.takers.feed(taker, this.#arrival(taker.session));
+    this.takers.feed(taker, this.arrival(taker.session));
     if (this.#putters.size > 0) this.#admit();
   }
 
@@ -168,14 +186,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const number = reader.u48();
     const ranFor = reader.u32();
     const final = (reader.u8() & FailFlags.final) !== 0;
-    const summary = reader.string();
-    const cause = session.adopt(reader.item());
-    const stack = reader.left > 0 ? stackOf(reader.item()) : undefined;
-    const task = taker.leases.get(lease);
-    const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
-    const overran = this.takers.ladder.overran(taker, lease);
-    const failure: Failure = overran ?? { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
-    const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.#arrival(session));
+    const told = readFailure(session, reader, taker.leases.get(lease));
+    const failure = this.takers.ladder.overran(taker, lease) ?? told;
+    const answer = this.queue.fail({ holder: taker, lease, number, ranFor }, failure, final, this.arrival(session));
     if (taker.endings !== undefined) this.takers.ladder.ended(taker, lease);
     if (answer === 'lost') return refuseLease(session, call, lease);
     this.#leaseEnded(taker, lease, answer);
@@ -227,7 +240,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     this.#alarm.stop();
     this.queue.dispose();
     this.takers.dropped(reason);
-    this.#putters.fail(reason);
+    this.#putters.fail(reason, () => {});
+    this.maps.fail(reason);
     this.#children.clear();
     for (const wait of [...this.joining]) wait.fail(reason);
   }
@@ -244,7 +258,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     // The record has them until it is forgotten.
     if (task.output instanceof Packed) this.keep(task.output);
     else if (task.failure !== undefined) this.keep(causeOf(task));
-    if (task.run !== undefined) this.runs.changed(task);
+    restPayload(task.output);
+    restPayload(task.input);
+    if (task.job !== undefined) this.runs.changed(task);
+    const part = task.rules?.part;
+    if (part !== undefined) this.maps.settled(task, part);
     this.outcomes.settled(task);
     if (this.#children.size > 0) this.#children.ended(task);
     if (this.#putters.size > 0) this.ready();
@@ -261,16 +279,21 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   discarded(input: object): void {
-    if (input instanceof Packed) this.letGo(input);
+    this.#discard(input);
   }
 
   forgotten(task: Task): void {
-    for (const item of [task.input, task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
+    for (const item of [task.input, task.output, causeOf(task)]) this.#discard(item);
   }
 
   revived(task: Task): void {
-    for (const item of [task.output, causeOf(task)]) if (item instanceof Packed) this.letGo(item);
-    if (task.run !== undefined) this.runs.revived(task);
+    for (const item of [task.output, causeOf(task)]) this.#discard(item);
+    if (task.job !== undefined) this.runs.revived(task);
+  }
+
+  #discard(payload: unknown): void {
+    if (payload instanceof Packed) this.letGo(payload);
+    else discardPayload(payload);
   }
 
   wake(at: number): void {
@@ -294,11 +317,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** No more is put: those who wait to are refused. */
   protected shutPuts(): void {
     this.queue.shutdown();
-    this.#putters.fail(this.shutError());
+    this.#putters.fail(this.shutError(), (bundle, reason) => this.maps.refuse(bundle, reason));
     this.#allDone();
   }
 
-  protected shutError(): Error {
+  shutError(): Error {
     return new QueueShutdownError(`${this.title} has been shut down: nothing can be put any more`);
   }
 
@@ -313,7 +336,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
     const { retries, poisonAfter } = this.#options;
     const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
-    const task = this.queue.put(spec, this.#arrival(session), session, call);
+    const task = this.queue.put(spec, this.arrival(session), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }
 
@@ -322,7 +345,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const { session, call } = put;
     try {
       const id = this.#children.idOf(put);
-      if (id !== undefined && this.#repeated(put, id)) return;
+      if (id !== undefined && this.#repeated(put, id)) return discardPayload(put.input);
       if (this.queue.shut) throw this.shutError();
       if (held ? this.queue.hasRoom(put.bytesIn) : this.#open(put.bytesIn)) {
         this.#accept(put);
@@ -334,6 +357,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
         this.#putters.add(put, () => this.#admit());
       }
     } catch (error) {
+      discardPayload(put.input);
       session.failed(call, error);
     }
   }
@@ -341,32 +365,31 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   #accept(put: PutSpec): void {
     const { session, call, name, input, bytesIn, flags, options } = put;
     const asked = this.specOf(name, input, bytesIn, options);
-    const spec = options.parent === undefined ? asked : this.#children.specOf(put, options.parent, asked);
+    const child = options.parent === undefined ? asked : this.#children.specOf(put, options.parent, asked);
+    const job = child.parent === undefined ? undefined : this.runs.childOf(child.parent, options.onFailure);
+    const spec = job === undefined ? child : { ...child, job };
     if (input instanceof Packed) this.keep(input);
     try {
-      const task = this.queue.put(spec, this.now(), session, call);
-      if (spec.parent !== undefined) this.#children.add(spec.parent, task);
-      if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+      this.outcomes.before(() => {
+        const task = this.queue.put(spec, this.now(), session, call);
+        if (spec.parent !== undefined) this.#children.add(spec.parent, task);
+        if (job !== undefined) this.runs.joined(task);
+        if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
+      });
     } catch (error) {
       if (input instanceof Packed) this.letGo(input);
+      if (job !== undefined) this.runs.refused(job);
       throw error;
     }
   }
 
-  protected specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
-    const { id, priority = 0, retries = this.#options.retries } = options;
-    const after = options.after?.map((before) => this.find(before)) ?? [];
-    if (input instanceof Packed) {
-      for (const ref of input.jobs) {
-        if (ref.queue !== (this.name ?? '')) {
-          throw new UnknownTaskError(`task '${ref.id}' is in queue '${ref.queue}', not in ${this.title}`);
-        }
-        after.push(this.find(ref.id));
-      }
-    }
-    const poisonAfter = options.atMostOnce === true ? 1 : this.#options.poisonAfter;
-    const each = after.length === 0 ? undefined : [...new Set(after)];
-    return { id, name, priority, input, bytesIn, retries, poisonAfter, after: each, rules: options.rules };
+  specOf(name: string, input: unknown, bytesIn: number, options: PutOptionItems): TaskSpec {
+    return taskSpec(this, this.#options, name, input, bytesIn, options);
+  }
+
+  /** A task, and of one that is part of a run also what it has put, and that again. */
+  protected family(task: Task): readonly Task[] {
+    return task.job === undefined ? [task] : this.#children.family(task);
   }
 
   /** A task of that id is there: the same task answers for both, another one is refused. */
@@ -379,12 +402,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
       this.#children.again(this.#children.parentOf(session, lease), task, place !== undefined, this.now());
     }
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
-    let leave = (): void => {};
-    leave = this.outcomes.watch(task, (ended) => {
-      session.holdings.delete(leave);
-      this.outcomes.send(ended, session, call);
-    });
-    if (!task.finished) session.holdings.add(leave);
+    this.outcomes.sendWhenEnded(task, session, call);
     return true;
   }
 
@@ -406,11 +424,11 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   /** When the frame that is being handled came: one reading of the clock for the whole chunk. */
-  #arrival(session: Session): number {
+  arrival(session: Session): number {
     return this.core.at(session.link.lastReceived);
   }
 
-  protected now(): number {
+  now(): number {
     return this.core.now();
   }
 
@@ -419,12 +437,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     return this.queue.records.get(id);
   }
 
-  protected find(id: string): Task {
+  find(id: string): Task {
     const task = this.lookUp(id);
-    if (task !== undefined) return task;
-    const { keepCount, keepAge, keepDeadCount = keepCount, keepDeadAge = keepAge } = this.#options;
-    const dead = `of those that failed: ${keepDeadCount}, ${keepDeadAge} ms`;
-    const kept = `keepRecords: ${keepCount} records, ${keepAge} ms; ${dead}`;
-    throw new UnknownTaskError(`${this.title} has no task '${id}': it was never put, or its record has gone (${kept})`);
+    if (task === undefined) throw unknownTask(this.title, id, this.#options);
+    return task;
   }
 }

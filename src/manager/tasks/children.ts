@@ -48,6 +48,13 @@ export class Children {
     return { ...asked, id: this.idOf(put), rules: { ...asked.rules, parent: parent.key }, parent };
   }
 
+  /** A task that has not ended, what it has put, and that again. */
+  family(task: Task): readonly Task[] {
+    const all = [task];
+    for (const each of all) for (const child of this.#families.get(each)?.keys() ?? []) all.push(child);
+    return all;
+  }
+
   /** The parent has put it: its record stays until the parent has ended. */
   add(parent: Task, child: Task): void {
     const family = this.#families.get(parent) ?? new Map<Task, number>();

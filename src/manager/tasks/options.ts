@@ -1,7 +1,7 @@
 /** What a task queue is made with. */
 import type { QueueLimits } from '../../queue/queue.ts';
 import type { QueueRules } from '../../queue/rules.ts';
-import { TypeMismatchError } from '../../errors.ts';
+import { TypeMismatchError, UnknownTaskError } from '../../errors.ts';
 import type { Item } from '../../protocol/wire.ts';
 import { taskQueueItems } from '../../proxy/task-queue-options.ts';
 import type { Backoff, Policy, PolicyName, RateLimit } from '../../scheduling.ts';
@@ -105,6 +105,14 @@ export function checkSameOptions(title: string, are: TaskDefaults, asked: TaskDe
       `${title} exists with ${name} ${text(are[name])}, not ${text(asked[name])}; ask for it with the same options, or with none`,
     );
   }
+}
+
+/** No task of that id is there (any more): says for how long the queue `title` remembers one. */
+export function unknownTask(title: string, id: string, options: TaskDefaults): UnknownTaskError {
+  const { keepCount, keepAge, keepDeadCount = keepCount, keepDeadAge = keepAge } = options;
+  const dead = `of those that failed: ${keepDeadCount}, ${keepDeadAge} ms`;
+  const kept = `keepRecords: ${keepCount} records, ${keepAge} ms; ${dead}`;
+  return new UnknownTaskError(`${title} has no task '${id}': it was never put, or its record has gone (${kept})`);
 }
 
 function text(value: unknown): string {

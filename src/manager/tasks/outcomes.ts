@@ -15,6 +15,7 @@ export class Outcomes {
   readonly #records: Records;
   readonly #watchers = new Map<Task, WaitList<Watcher>>();
   readonly #followers = new Map<Task, WaitList<Call>>();
+  #held: (() => void)[] | undefined;
 
   constructor(records: Records) {
     this.#records = records;
@@ -25,13 +26,29 @@ export class Outcomes {
     const session = task.origin as Session | undefined;
     if (session !== undefined) {
       task.origin = undefined;
-      if (session.congested) session.whenWritable(() => this.#deliver(task, session));
-      else this.#deliver(task, session);
+      if (this.#held !== undefined) this.#held.push(() => this.#tell(task, session));
+      else this.#tell(task, session);
     }
     const watchers = this.#watchers.get(task);
     if (watchers === undefined) return;
     this.#watchers.delete(task);
     for (let tell = watchers.shift(); tell; tell = watchers.shift()) tell(task);
+  }
+
+  /** A put, told of before any outcome that comes of it: a task may end with its put. */
+  before<T>(put: () => T): T {
+    const held: (() => void)[] = (this.#held = []);
+    try {
+      return put();
+    } finally {
+      this.#held = undefined;
+      for (const tell of held) tell();
+    }
+  }
+
+  #tell(task: Task, session: Session): void {
+    if (session.congested) session.whenWritable(() => this.#deliver(task, session));
+    else this.#deliver(task, session);
   }
 
   /** Calls `tell` once the task has ended; its record stays until then. The function returned stops watching. */
@@ -52,6 +69,16 @@ export class Outcomes {
       this.#records.unpin(task);
       if (list.size === 0) this.#watchers.delete(task);
     };
+  }
+
+  /** Sends the outcome, once there is one, as the answer to the put `call`, whose task was there already. */
+  sendWhenEnded(task: Task, session: Session, call: number): void {
+    let leave = (): void => {};
+    leave = this.watch(task, (ended) => {
+      session.holdings.delete(leave);
+      this.send(ended, session, call);
+    });
+    if (!task.finished) session.holdings.add(leave);
   }
 
   /** `call` hears of the task's progress until it ends. */
@@ -103,7 +130,7 @@ export class Outcomes {
     writer.data.setUint8(at + 4, succeeded ? Outcome.succeeded : Outcome.failed);
     if (succeeded) {
       if (task.output instanceof Packed) session.lendNamed(task.output);
-      writePayload(writer, task.output);
+      writePayload(session, task.output);
     } else {
       const failure = failureItem(task.failure as Failure);
       session.lendNamed(failure);

@@ -1,10 +1,14 @@
-/** Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, or packed where they name proxies or jobs. */
+/**
+ * Inputs, outputs and failures of tasks as the board keeps and sends them: bytes, packed where they name proxies or jobs, or
+ * stored where their sender has put them into an arena.
+ */
 import { DuplicateTaskError, type FrameTooLargeError, ProtocolError } from '../../errors.ts';
 import { errorItem, WireError } from '../../protocol/errors.ts';
 import { Outcome } from '../../protocol/messages.ts';
 import { type Item, Packed, Reader, Verbatim, Writer } from '../../protocol/wire.ts';
 import { type Failure, State, type Task } from '../../queue/task.ts';
 import { same } from '../arguments.ts';
+import { StoredPayload } from '../arenas.ts';
 import type { Session } from '../session.ts';
 import type { ProcessEnd } from '../vouchers.ts';
 import type { WorkerInfo } from './taker.ts';
@@ -12,18 +16,37 @@ import type { WorkerInfo } from './taker.ts';
 /** Characters that stay of a message that is too long to be sent whole. */
 const SHORT_TEXT = 1000;
 
-export function writePayload(writer: Writer, payload: unknown): void {
+export function writePayload({ link: { writer }, arenas }: Session, payload: unknown): void {
   if (payload instanceof Packed) writer.item(payload);
+  else if (payload instanceof StoredPayload) arenas.write(writer, payload);
   else writer.verbatim(payload as string | Uint8Array);
 }
 
 export function payloadItem(payload: unknown): Item {
   if (payload === undefined) return undefined;
+  if (payload instanceof StoredPayload) return new Packed(payload.read());
   return payload instanceof Packed ? payload : new Verbatim(payload as string | Uint8Array);
 }
 
+/** The payload with which an entry ends. `refs`: its sender says that it names proxies or jobs. */
+export function readPayload(session: Session, reader: Reader, end: number, refs: boolean): unknown {
+  const region = reader.regionUntil(end);
+  if (region !== undefined) return session.arenas.accept(region);
+  return refs ? readWithRefs(session, reader, end) : reader.itemUntil(end);
+}
+
+/** Its task has ended. */
+export function restPayload(payload: unknown): void {
+  if (payload instanceof StoredPayload) payload.rest();
+}
+
+/** A payload that nobody keeps any more, and that names nothing. */
+export function discardPayload(payload: unknown): void {
+  if (payload instanceof StoredPayload) payload.letGo();
+}
+
 /** A payload of which its sender says that it names proxies or jobs. */
-export function readWithRefs(session: Session, reader: Reader, end: number): Packed {
+function readWithRefs(session: Session, reader: Reader, end: number): Packed {
   const raw = reader.item();
   reader.endEntry(end);
   const item = session.adopt(raw);
@@ -52,8 +75,10 @@ export function checkSame(task: Task, name: string, input: unknown, title: strin
   throw new WireError(errorItem('QM_DUPLICATE_TASK', `${exists} with another input`, existing));
 }
 
-function sameInput(a: unknown, b: unknown): boolean {
+export function sameInput(a: unknown, b: unknown): boolean {
   if (typeof a === 'string' || typeof b === 'string') return a === b;
+  if (a instanceof StoredPayload) return sameInput(a.readItem(), b);
+  if (b instanceof StoredPayload) return sameInput(a, b.readItem());
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0;
   return a instanceof Packed && b instanceof Packed && same(a, b);
 }
@@ -105,8 +130,17 @@ export function silent(task: Task, worker: WorkerInfo, timeout: number): Failure
   };
 }
 
+/** How an attempt of the task failed, as its worker tells it; the task is undefined where its lease has ended. */
+export function readFailure(session: Session, reader: Reader, task: Task | undefined): Failure {
+  const summary = reader.string();
+  const cause = session.adopt(reader.item());
+  const stack = reader.left > 0 ? stackOf(reader.item()) : undefined;
+  const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
+  return { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
+}
+
 /** Where an error was made, as its worker told it; no more than a record can keep. */
-export function stackOf(item: Item): string | undefined {
+function stackOf(item: Item): string | undefined {
   return typeof item === 'string' ? item.slice(0, 4 * SHORT_TEXT) : undefined;
 }
 

@@ -3,9 +3,11 @@ import { ProtocolError } from '../../errors.ts';
 import { PutKey } from '../../protocol/messages.ts';
 import type { Item } from '../../protocol/wire.ts';
 import type { TaskRules } from '../../queue/rules.ts';
+import type { OnFailure } from '../../tasks.ts';
 import { isOwnId } from '../../queue/task.ts';
 import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
+import type { RunRules } from './run.ts';
 import { amountsOf, backoffOf, durationOf, tagsOf, timeOf, wordOf } from './rules.ts';
 
 /** Options of a put. */
@@ -17,6 +19,7 @@ export interface PutOptionItems {
   readonly atMostOnce?: boolean | undefined;
   readonly rules?: TaskRules | undefined;
   readonly parent?: ParentRef | undefined;
+  readonly onFailure?: OnFailure | undefined;
 }
 
 /** By which attempt of a task another one is put, and, where its id follows from that, in which place. */
@@ -79,6 +82,9 @@ export function putOptions(item: Item): PutOptionItems {
       case PutKey.parent:
         options.parent = parentOf(value);
         break;
+      case PutKey.onFailure:
+        options.onFailure = onFailureOf(value);
+        break;
       default:
         if (!readRule(rules, list[i], value)) throw new ProtocolError('a put has an unknown option');
         options.rules = rules;
@@ -134,6 +140,11 @@ function chosenId(value: Item): string {
   return value;
 }
 
+function onFailureOf(value: Item): OnFailure {
+  if (value === 'skip' || value === 'fail' || value === 'ignore') return value;
+  throw new TypeError("onFailure must be 'skip', 'fail' or 'ignore'");
+}
+
 function parentOf(value: Item): ParentRef {
   const [lease, place] = listOf(value, 'parent');
   return {
@@ -146,6 +157,23 @@ function parentOf(value: Item): ParentRef {
 function jobId(value: Item): string {
   if (typeof value === 'string' && value !== '' && value.length <= 1000) return value;
   throw new TypeError('the id of a job must be a string of 1 to 1,000 characters');
+}
+
+/** How a run goes crosses as [onFailure, concurrency, estimates]. */
+export function readRunRules(item: Item): RunRules {
+  const [onFailure, concurrency, estimates] = listOf(item, 'options of a run');
+  return {
+    onFailure: onFailure === undefined ? 'skip' : onFailureOf(onFailure),
+    concurrency: concurrency === undefined ? Infinity : countOf(concurrency, 'concurrency', 1),
+    estimates: estimates === undefined ? [] : listOf(estimates, 'estimates').map(estimateOf),
+  };
+}
+
+function estimateOf(item: Item): number | undefined {
+  if (item === undefined) return undefined;
+  const ms = numberOf(item, 'an estimate');
+  if (ms >= 0 && ms < Infinity) return ms;
+  throw new RangeError('an estimate must be a number of ms of 0 or more');
 }
 
 /** Jobs cross as [id, name, input, after, outside, options, keep]. */

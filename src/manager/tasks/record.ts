@@ -10,12 +10,14 @@ export function recordOf(task: Task, manager: ManagerCore): TaskRecord {
   const time = (at: number): number => manager.wallTime(at);
   const state = stateNames[task.state] as TaskState;
   const worker = task.worker as WorkerInfo | undefined;
+  const part = task.rules?.part;
   const started = task.startedAt !== NEVER;
   const ended = task.endedAt !== NEVER;
   const ran = started && ended && task.state !== State.skipped;
   return {
     id: task.key,
     name: task.name,
+    ...(part === undefined || part.count === 1 ? {} : { inputs: part.size }),
     state,
     priority: task.priority,
     attempt: attemptOf(task),

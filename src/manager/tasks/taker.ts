@@ -84,6 +84,10 @@ export class Taker implements Holder {
   readonly lent = new Map<number, () => void>();
   /** A worker loop takes through it. */
   loops = false;
+  /** It takes ranges. */
+  ranges = false;
+  /** How many inputs of a `map` it takes with one lease. */
+  wants: ((task: Task) => number) | undefined = undefined;
   /** By lease: what ends with it. Only while there is something. */
   bound: Bound | undefined = undefined;
   /** Those of its kind with room in their windows: kinds.ts. */
@@ -142,17 +146,20 @@ export class Taker implements Holder {
   /** It has tasks that it may not have started. */
   get spare(): number {
     let spare = 0;
-    for (const lease of this.leases.keys()) if (lease > this.started) spare++;
+    for (const [lease, { rules }] of this.leases) {
+      const last = lease + (rules?.part?.count ?? 1) - 1;
+      if (last > this.started) spare++;
+    }
     return spare;
   }
 
   /**
    * Whether the process may have started on a task: reported so, or the next in line. That of a task that may run once
-   * only and that of one with a limit on its run, is always reported first.
+   * only, that of one with a limit on its run, and that of one that may have ended a worker, is always reported first.
    */
   hasStarted(task: Task, position: number): boolean {
     if (this.limits?.has(task.lease) === true) return false;
-    return task.lease <= this.started || (position === 0 && task.poisonAfter > 1);
+    return task.lease <= this.started || (position === 0 && !startsTold(task));
   }
 
   /** All leases, and of each whether the process may have started on it: lent ones have, and stand in no line. */
@@ -178,7 +185,7 @@ export class Taker implements Holder {
     if (lease === undefined || suspects.length > 1) return undefined;
     // Short tasks are run out before anything is said of them: it may have been any that lay there.
     const reported = lease <= this.started || this.lent.has(lease);
-    const others = all.some(([other, { poisonAfter }]) => other > lease && poisonAfter > 1 && !this.limits?.has(other));
+    const others = all.some(([other, task]) => other > lease && !startsTold(task) && !this.limits?.has(other));
     return reported || !others ? lease : undefined;
   }
 
@@ -264,6 +271,11 @@ export class Taker implements Holder {
     for (const lease of leases) link.writer.u48(lease);
     link.end(start);
   }
+}
+
+/** The manager hears of its start before it starts. */
+function startsTold({ poisonAfter, rules }: Task): boolean {
+  return poisonAfter === 1 || rules?.part?.careful === true;
 }
 
 export function refuseLease(session: Session, call: number, lease: number): void {

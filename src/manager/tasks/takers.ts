@@ -8,6 +8,7 @@ import { errorItem } from '../../protocol/errors.ts';
 import { TaskFlags, ToClient } from '../../protocol/messages.ts';
 import { Packed, setU48 } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
+import type { Part } from '../../queue/part.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
 import { type Failure, NEVER, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
@@ -35,6 +36,8 @@ export class Takers {
   readonly #taken: () => void;
   /** A worker takes no more. */
   readonly #left: (taker: Taker, how?: ProcessEnd) => void;
+  /** How many inputs of a `map` one of so many takers gets at once. */
+  readonly #wanted: (task: Task, takers: number) => number;
   readonly #all = new Set<Taker>();
   readonly #kinds = new Kinds();
   /** Ends what must not go on. */
@@ -47,6 +50,7 @@ export class Takers {
     limits: () => TakerLimits,
     taken: () => void,
     left: (taker: Taker, how?: ProcessEnd) => void,
+    wanted: (task: Task, takers: number) => number,
   ) {
     this.#board = board;
     this.#manager = manager;
@@ -54,6 +58,7 @@ export class Takers {
     this.#leaseTimeout = () => limits().leaseTimeout;
     this.#taken = taken;
     this.#left = left;
+    this.#wanted = wanted;
     this.ladder = new Ladder(manager, queue, limits, () => queue.ready > 0 && this.dispatch());
   }
 
@@ -66,6 +71,8 @@ export class Takers {
     let taker = session.takers.get(handle);
     if (taker === undefined) {
       taker = new Taker(session, handle, (offered) => this.#queue.enrol(offered));
+      const made = taker;
+      made.wants = (task) => (asRange(made, task, this.ladder.limitOf(task)) ? this.#wanted(task, this.#all.size) : 1);
       session.takers.set(handle, taker);
       this.#all.add(taker);
       this.#kinds.join(taker);
@@ -84,9 +91,9 @@ export class Takers {
   }
 
   /** A call for one task. `held`: through a hold on the board, so it must not wait. */
-  take(taker: Taker, call: number, nowait: boolean, held: boolean): void {
+  take(taker: Taker, call: number, nowait: boolean, held: boolean, ranges: boolean): void {
     if (this.#kinds.waiting > 0) this.dispatch();
-    if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now())) {
+    if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now(), ranges)) {
       this.#gave();
       taker.taken(call, 1);
       this.feed(taker);
@@ -109,9 +116,11 @@ export class Takers {
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0 || !this.#kinds.want) return;
     const now = this.#manager.now();
+    let gave = false;
     this.#kinds.askWaits(({ call, taker, leave }) => {
       if (this.#queue.ready === 0) return 'nothing left';
       if (!this.#give(taker, true, now)) return this.#refused(taker);
+      gave = true;
       leave();
       call.settled();
       taker.taken(call.id, 1);
@@ -121,11 +130,13 @@ export class Takers {
     this.#kinds.askHungry((taker) => {
       if (this.#queue.ready === 0) return 'nothing left';
       const given = taker.hungry && this.#give(taker, false, now);
+      gave ||= given;
       const answer = given ? 'given' : taker.hungry ? this.#refused(taker) : 'refused';
       if (!taker.hungry) taker.hungryPeers.delete(taker);
       return answer;
     });
-    this.#gave();
+    // Who waits to put hears of nothing: it would have this be asked again, for ever.
+    if (gave) this.#gave();
   }
 
   /** What is ready is not for this one: whoever is asked after it may get it. */
@@ -137,8 +148,12 @@ export class Takers {
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#kinds.waiting === 0 && taker.hungry) {
-      while (this.#give(taker, false, now) && this.#queue.ready > 0 && taker.hungry);
-      this.#gave();
+      let gave = false;
+      while (this.#give(taker, false, now)) {
+        gave = true;
+        if (this.#queue.ready === 0 || !taker.hungry) break;
+      }
+      if (gave) this.#gave();
     }
     if (taker.hungry) taker.hungryPeers.add(taker);
     else taker.hungryPeers.delete(taker);
@@ -151,9 +166,10 @@ export class Takers {
   }
 
   /** A worker loop begins to take through a handle of the session, or takes no more. */
-  loops(session: Session, handle: number, loops: boolean): void {
+  loops(session: Session, handle: number, loops: boolean, ranges: boolean): void {
     const taker = this.of(session, handle);
     taker.loops = loops;
+    taker.ranges = ranges;
     if (!loops) this.#left(taker);
   }
 
@@ -161,7 +177,7 @@ export class Takers {
   lend(taker: Taker, lease: number): void {
     if (taker.lent.has(lease) || !taker.leases.has(lease)) return;
     taker.lend(lease);
-    this.#queue.lend(taker, lease);
+    this.#queue.lend(taker, lease, this.#manager.now());
     this.feed(taker);
   }
 
@@ -220,6 +236,7 @@ export class Takers {
         this.#manager.vouchers.silent(taker.session);
         continue;
       }
+      this.#breakUp(taker, now);
       const { culprit } = taker;
       for (const [lease, task] of [...taker.leases]) {
         if ((taker.extended.get(lease) ?? 0) > now) continue;
@@ -266,15 +283,15 @@ export class Takers {
   }
 
   /** False where there is none for this taker. */
-  #give(taker: Taker, asked: boolean, now: number): boolean {
+  #give(taker: Taker, asked: boolean, now: number, ranges = true): boolean {
     if (taker.doom !== undefined) return false;
-    const task = this.#queue.take(taker, taker.worker, now);
+    const task = this.#queue.take(taker, taker.worker, now, ranges ? Infinity : 1);
     if (task === undefined) return false;
     const limit = this.ladder.limitOf(task);
     if (limit < Infinity) taker.limit(task.lease, limit);
     // With a window of one, a task goes straight to the caller who asked for it.
     else if (asked && taker.window === 1) taker.started = task.lease;
-    this.#send(taker, task, limit < Infinity);
+    this.#send(taker, task, limit < Infinity, ranges && asRange(taker, task, limit));
     return true;
   }
 
@@ -284,7 +301,7 @@ export class Takers {
     this.#manager.watchLeases(this.#leaseTimeout() / 5);
   }
 
-  #send(taker: Taker, task: Task, timed: boolean): void {
+  #send(taker: Taker, task: Task, timed: boolean, range: boolean): void {
     const { session } = taker;
     const { link } = session;
     const { writer } = link;
@@ -293,7 +310,10 @@ export class Takers {
     const name = session.announce(task.name);
     link.beginEntry(ToClient.TASK, taker.handle);
     const once = (task.poisonAfter === 1 ? TaskFlags.once : 0) | (timed ? TaskFlags.timed : 0);
-    const flags = (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once;
+    const part = task.rules?.part;
+    const mapped = (range ? TaskFlags.items : 0) | (part?.careful === true ? TaskFlags.careful : 0);
+    const flags =
+      (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once | mapped;
     const at = writer.claim(17);
     const { data } = writer;
     setU48(data, at, task.lease);
@@ -305,7 +325,8 @@ export class Takers {
     if (jobs !== undefined) {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }
-    writePayload(writer, input);
+    if (range) writer.u32((part as Part).count);
+    writePayload(session, input);
     try {
       link.endEntry();
     } catch (error) {
@@ -333,6 +354,7 @@ export class Takers {
 
   #lose(taker: Taker, how: ProcessEnd): void {
     const now = this.#manager.now();
+    this.#queue.mapped.breakUp(taker, taker.started, now);
     const { culprit } = taker;
     for (const [lease, task, started] of taker.starts()) {
       const alone = lease === culprit;
@@ -342,4 +364,20 @@ export class Takers {
     }
     this.#left(taker, how);
   }
+
+  /** It has been silent for too long: what it has not begun of its ranges is ready again, the rest is as any task. */
+  #breakUp(taker: Taker, now: number): void {
+    for (const [lease, task] of taker.leases) {
+      const part = task.rules?.part;
+      if (part === undefined || part.count === 1) continue;
+      taker.lost(lease + part.done, silent(task, taker.worker, this.#leaseTimeout()));
+    }
+    this.#queue.mapped.breakUp(taker, taker.started, now);
+  }
+}
+
+/** Inputs of a `map` go to that taker as a range: nothing needs to be known of each before it begins. */
+function asRange(taker: Taker, { rules, poisonAfter }: Task, limit: number): boolean {
+  const part = rules?.part;
+  return taker.ranges && part !== undefined && !part.careful && poisonAfter > 1 && limit === Infinity;
 }

@@ -1,11 +1,12 @@
 /** A task dict and queue, shared with everybody: what can be asked of it, and done to it, by calls. */
-import { DeadlockError } from '../../errors.ts';
+import { DeadlockError, UnknownTaskError } from '../../errors.ts';
 import { encode } from '../../protocol/codec.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
+import { weightOf } from '../../queue/ranges.ts';
 import { State, stateNames, type Task } from '../../queue/task.ts';
 import type { TaskFilter, TaskRecord, TaskState } from '../../tasks.ts';
 import { numberOf, textOf } from '../arguments.ts';
-import type { Answer, Call } from '../call.ts';
+import { type Answer, answerNow, type Call } from '../call.ts';
 import type { Made } from '../shared-object.ts';
 import { TaskBoard } from './board.ts';
 import { cancelled, outcomeItem, payloadFrom } from './payload.ts';
@@ -71,8 +72,8 @@ export class Tasks extends TaskBoard {
   /** Answers [outcome, output | error] once the task has one. */
   outcome(call: Call, [id]: readonly Item[]): Answer {
     const task = this.find(textOf(id, 'an id'));
-    if (task.finished) return outcomeItem(task);
-    return call.park(this.outcomes.watch(task, (ended) => call.answer(outcomeItem(ended))));
+    if (task.finished) return outcomeOf(task);
+    return call.park(this.outcomes.watch(task, (ended) => answerNow(call, () => outcomeOf(ended))));
   }
 
   /** Sends the task's progress from now on; answers when the task has ended. */
@@ -84,13 +85,18 @@ export class Tasks extends TaskBoard {
   setPriority(_call: Call, [id, priority]: readonly Item[]): Answer {
     const value = numberOf(priority, 'priority');
     if (Number.isNaN(value)) throw new RangeError('priority must be a number');
-    return this.queue.setPriority(this.find(textOf(id, 'an id')), value, this.now());
+    return this.queue.setPriority(this.#single(textOf(id, 'an id')), value, this.now());
   }
 
   // --- one task by its id, or all that a filter names: how many it was done to ---
 
   cancel(_call: Call, [which, reason]: readonly Item[]): Answer {
-    return this.#each(which, (task) => this.queue.cancel(task, cancelled(task, reason), this.now()));
+    return this.#each(which, (task) => {
+      const [, ...grown] = this.family(task);
+      const done = this.queue.cancel(task, cancelled(task, reason), this.now());
+      for (const child of grown) this.queue.cancel(child, cancelled(child, reason), this.now());
+      return done;
+    });
   }
 
   retry(_call: Call, [which]: readonly Item[]): Answer {
@@ -160,34 +166,54 @@ export class Tasks extends TaskBoard {
 
   // --- runs of job graphs ---
 
-  watchRun(call: Call, [id, events]: readonly Item[]): Answer {
-    return this.runs.watch(call, textOf(id, 'an id'), events === true);
+  watchRun(call: Call, [id, events, durations]: readonly Item[]): Answer {
+    return this.runs.watch(textOf(id, 'an id'), { call, events: events === true, durations: durations === true });
   }
 
-  closeRun(_call: Call, [id]: readonly Item[]): Answer {
-    this.runs.close(textOf(id, 'an id'));
+  closeRun({ session }: Call, [id]: readonly Item[]): Answer {
+    this.runs.close(session, textOf(id, 'an id'));
   }
 
   cancelRun(_call: Call, [id, reason]: readonly Item[]): Answer {
-    for (const task of this.runs.tasksOf(textOf(id, 'an id'))) {
+    // Backwards, so that each ends as cancelled, and not as skipped for what it comes after.
+    for (const task of this.runs.backwards(textOf(id, 'an id'))) {
       this.queue.cancel(task, cancelled(task, reason), this.now());
     }
   }
 
+  retryRun(_call: Call, [id]: readonly Item[]): Answer {
+    return this.runs.retry(textOf(id, 'an id'), this.now());
+  }
+
   #each(which: Item, act: (task: Task) => boolean): number {
-    if (typeof which === 'string') return act(this.find(which)) ? 1 : 0;
+    if (typeof which === 'string') return act(this.#single(which)) ? 1 : 0;
     const filter = filterFrom(which);
     const { limit = Infinity } = filter;
     let done = 0;
     for (const task of [...this.#matching(filter)]) {
       if (done >= limit) break;
-      if (act(task)) done++;
+      const inputs = weightOf(task);
+      if (act(task)) done += inputs;
     }
     return done;
+  }
+
+  /** The task of that id, to which something is to be done. */
+  #single(id: string): Task {
+    const task = this.find(id);
+    if (weightOf(task) === 1) return task;
+    throw new UnknownTaskError(`'${id}' is one of ${weightOf(task)} inputs of a map that are one task for now`);
   }
 
   #matching(filter: TaskFilter): Iterable<Task> {
     this.queue.records.prune(this.now());
     return matching(filter.unrunnable === true ? this.queue.unrunnable() : this.queue.records.values(), filter);
   }
+}
+
+function outcomeOf(task: Task): Item {
+  if (task.state === State.succeeded && task.rules?.part !== undefined && task.output === undefined) {
+    throw new UnknownTaskError(`what '${task.key}' has output has gone to whoever maps: nobody else can ask for it`);
+  }
+  return outcomeItem(task);
 }

@@ -11,7 +11,11 @@ import type { CodecContext } from './context.ts';
 import { blankError, isSaid, strip } from './failure.ts';
 import { JOB, Mark, PROXY } from './form.ts';
 
-export function assemble({ tree, end }: MarkedTree, packed: Packed, context: CodecContext): unknown {
+/** A buffer of this size (bytes) or more is not copied out of memory that holds little else and is nobody else's. */
+const LEFT_IN_PLACE = 1 << 16;
+
+/** `owned`: the memory of the bytes is nobody else's, and may become part of the value. */
+export function assemble({ tree, end }: MarkedTree, packed: Packed, context: CodecContext, owned: boolean): unknown {
   const tail = packed.bytes.subarray(end);
   if (!Array.isArray(tree) || !isMark(tree[0], Mark.BLOBS)) {
     check(tail.length === 0, 'bytes behind its end');
@@ -22,20 +26,23 @@ export function assemble({ tree, end }: MarkedTree, packed: Packed, context: Cod
   for (let i = 2; i < tree.length; i++) {
     const length: unknown = tree[i];
     check(isCount(length), 'a binary without a length');
-    blobs.push(new Binary(tail.subarray(at, (at += length))));
+    const bytes = tail.subarray(at, (at += length));
+    blobs.push(new Binary(bytes, owned && length >= LEFT_IN_PLACE && length * 2 > bytes.buffer.byteLength));
   }
   check(at === tail.length, 'binaries of another length than its bytes');
   return new Assembly(blobs, packed, context).value(tree[1]);
 }
 
-/** A binary's bytes: copied once, into memory of its own. */
+/** A binary's bytes: copied once, into memory of its own, unless they may stay where they are. */
 class Binary {
   readonly #bytes: Uint8Array;
   #memory: ArrayBuffer | undefined;
   #taken = false;
+  readonly #stays: boolean;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, stays: boolean) {
     this.#bytes = bytes;
+    this.#stays = stays;
   }
 
   /** For all who share it. */
@@ -48,7 +55,10 @@ class Binary {
   view(kind: unknown): ArrayBufferView {
     check(!this.#taken, 'a binary with two owners');
     this.#taken = true;
-    if (kind === BUFFER_KIND) return Buffer.from(this.#bytes);
+    const bytes = this.#bytes;
+    if (kind === BUFFER_KIND) {
+      return this.#stays ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) : Buffer.from(bytes);
+    }
     const memory = this.shared();
     return makeView(kind, memory, 0, memory.byteLength);
   }

@@ -127,8 +127,16 @@ const FILLED = 1 << 12;
 export function writeTree(tree: unknown, blobs: readonly Uint8Array[] = []): Uint8Array {
   const head = blobs.length === 0 ? encoder.encode(tree) : encoder.encodeSharedRef(tree);
   if (head.length > KEPT) encoder = newEncoder();
-  if (blobs.length === 0) return head;
-  const size = blobs.reduce((sum, blob) => sum + blob.length, head.length);
+  return blobs.length === 0 ? head : joined(head, blobs);
+}
+
+export function sizeOf(head: Uint8Array, blobs: readonly Uint8Array[]): number {
+  return blobs.reduce((sum, blob) => sum + blob.length, head.length);
+}
+
+/** A copy of all of it, in memory of exactly that size which the caller owns. */
+export function joined(head: Uint8Array, blobs: readonly Uint8Array[]): Uint8Array {
+  const size = sizeOf(head, blobs);
   const bytes = size < FILLED ? new Uint8Array(size) : Buffer.allocUnsafeSlow(size);
   bytes.set(head);
   let at = head.length;
@@ -139,7 +147,7 @@ export function writeTree(tree: unknown, blobs: readonly Uint8Array[] = []): Uin
   return bytes;
 }
 
-/** The bytes of a plain tree in memory that the next call overwrites: copy them first. */
+/** The bytes of a tree in memory that the next call overwrites: copy them first. */
 export function shareTree(tree: unknown): Uint8Array {
   const bytes = encoder.encodeSharedRef(tree);
   if (bytes.length > KEPT) encoder = newEncoder();

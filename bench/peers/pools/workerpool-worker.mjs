@@ -1,0 +1,4 @@
+import workerpool from 'workerpool';
+import { perform } from '../operations.mjs';
+
+workerpool.worker({ perform });

@@ -1,0 +1,18 @@
+/** How many leased tasks wait beside a worker. */
+import type { Durations } from './durations.ts';
+import { MAX_WINDOW } from './shared-window.ts';
+
+/** How much work a window holds (ms). */
+const WINDOW_TIME = 2;
+/** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
+const AHEAD = 5;
+/** Durations seen before the window grows. */
+const SEEN = 8;
+
+/** As many as fit into the window's time; as many as there are, where that is hardly another number. */
+export function windowFor(durations: Durations, size: number): number {
+  const duration = durations.upperQuartile;
+  const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
+  if (size > 1 && fits > size / 1.5 && fits < size * 1.5) return size;
+  return fits > 1 && durations.count < SEEN ? size : fits;
+}
