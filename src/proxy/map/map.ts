@@ -63,6 +63,9 @@ export class MapStream<T> extends Stream<T> implements Receiver {
   /** Aborts what goes by itself. */
   readonly #left = new AbortController();
   readonly #open = new Set<BundleCall>();
+  /** What goes by itself: being put, and put. */
+  readonly #putting = new Set<Promise<TaskHandle>>();
+  readonly #handles = new Set<TaskHandle>();
   /** Inputs that have been pulled. */
   #pulled = 0;
   /** The source has been asked, and has not answered. */
@@ -199,6 +202,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
     this.#signal?.removeEventListener('abort', this.#aborted);
     for (const { id } of this.#open) this.connection.cancel(id);
     this.#open.clear();
+    for (const handle of this.#handles) cancel(handle);
     this.#left.abort(new Error('the stream was left'));
     this.#wake();
     this.hasEnded();
@@ -206,6 +210,9 @@ export class MapStream<T> extends Stream<T> implements Receiver {
     const ending = this.#exhausted ? Promise.resolve() : Promise.resolve(this.#source.return?.());
     if (this.#asking) ending.catch(() => {});
     else await ending;
+    // Of those that were being put the manager says what they have come to, within a second: accepted, they are cancelled
+    // before their reader goes on.
+    while (this.#putting.size > 0) await Promise.allSettled(this.#putting);
   }
 
   // --- what comes ---
@@ -326,20 +333,25 @@ export class MapStream<T> extends Stream<T> implements Receiver {
   async #alone(index: number, input: unknown): Promise<void> {
     const { signal } = this.#left;
     let result: unknown;
+    const putting = this.#mapped.put(input, { signal });
+    this.#putting.add(putting);
     try {
-      const handle = await this.#mapped.put(input, { signal });
-      try {
-        result = await handle.result({ signal });
-      } catch (error) {
-        if (signal.aborted) handle.cancel('nobody reads its outcome').catch(() => {});
-        throw error;
-      }
+      const handle = await putting;
+      this.#handles.add(handle);
+      if (this.#stopped) cancel(handle);
+      this.#putting.delete(putting);
+      result = await handle.result({ signal }).finally(() => this.#handles.delete(handle));
     } catch (error) {
+      this.#putting.delete(putting);
       result = new Failure(error);
     }
     this.came(index, result);
     this.heard(1, 0);
   }
+}
+
+function cancel(handle: TaskHandle): void {
+  handle.cancel('nobody reads its outcome').catch(() => {});
 }
 
 function fulfilled(value: unknown): PromiseFulfilledResult<unknown> {
