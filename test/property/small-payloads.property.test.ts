@@ -121,7 +121,7 @@ describe('small payloads', () => {
       }),
       { numRuns: 20_000 },
     );
-    expect(taken).toBeGreaterThan(500);
+    expect(taken).toBeGreaterThan(100);
   });
 
   test('S8 random bytes likewise', () => {
