@@ -59,7 +59,7 @@ describe('small payloads', () => {
       }),
       { numRuns: 5_000 },
     );
-    expect(taken).toBeGreaterThan(500);
+    expect(taken).toBeGreaterThan(100);
   });
 
   test('P1 what is written here is read here, and equal', () => {
