@@ -34,6 +34,8 @@ export interface CoreOptions {
   readonly pendingBytes: number;
   /** Of a manager process: one in a program leaves the program's event loop alone. */
   readonly pace?: Pace | undefined;
+  /** Called whenever tasks begin to be given out. */
+  readonly leasing?: (() => void) | undefined;
 }
 
 /** How often (ms) a manager that drains looks whether it is done. */
@@ -52,6 +54,7 @@ export class ManagerCore {
   readonly taskDefaults: TaskDefaults;
   readonly pendingBytes: number;
   readonly pace: Pace | undefined;
+  readonly #leasing: (() => void) | undefined;
   /** Changes at every start of a manager, upwards: the high part of every token. */
   readonly epoch = Date.now();
   readonly #maxObjects: number;
@@ -75,6 +78,7 @@ export class ManagerCore {
     this.hostAmounts = new Amounts(options.resources);
     this.pendingBytes = options.pendingBytes;
     this.pace = options.pace;
+    this.#leasing = options.leasing;
     this.collector = new Collector(
       (work) => this.later(work),
       (object) => {
@@ -292,6 +296,7 @@ export class ManagerCore {
   /** Leases are out: watch over the silence of those who hold them. */
   watchLeases(every: number): void {
     if (this.#beats !== undefined && every >= this.#beatEvery) return;
+    this.#leasing?.();
     clearInterval(this.#beats);
     this.#beatEvery = every;
     let looked = performance.now();

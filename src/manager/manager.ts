@@ -35,6 +35,7 @@ export interface ManagerInternals {
   readonly newMutex?: NewMutex;
   readonly medium?: Medium;
   readonly pace?: Pace;
+  readonly leasing?: () => void;
   readonly deadlines?: { readonly handshake: number; readonly partial: number };
 }
 
@@ -77,6 +78,7 @@ export class Manager implements AsyncDisposable {
       resources: checkAmounts(options.resources ?? {}),
       pendingBytes: atLeast(MIN_PENDING, limits.pendingBytes ?? DEFAULT_PENDING_LIMIT, 'limits.pendingBytes'),
       pace: internals.pace,
+      leasing: internals.leasing,
     });
     this.#door = new Door({
       core: this.#core,

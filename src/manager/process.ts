@@ -60,7 +60,7 @@ async function start(orders: ManagerOrders): Promise<void> {
     detached = orders.detached;
     const { modules = [], ...options } = orders.options;
     const authKey = Buffer.from(orders.authKey, 'base64');
-    manager = new Manager({ ...options, authKey }, { pace: new Pace() });
+    manager = new Manager({ ...options, authKey }, { pace: new Pace(), leasing: beQuick });
     for (const module of modules) {
       const loaded = (await import(module)) as { default?: unknown };
       if (typeof loaded.default !== 'function') {
@@ -71,9 +71,6 @@ async function start(orders: ManagerOrders): Promise<void> {
       await (loaded.default as (manager: Manager) => unknown)(manager);
     }
     const listening = await manager.listen();
-    // Not for what loads the modules, which has run often and will not run again.
-    compileSooner();
-    inlineLess();
     report(listening);
     // While the parent connects.
     if (orders.first !== undefined) manager[coreOf].registry.get(orders.first);
@@ -83,6 +80,12 @@ async function start(orders: ManagerOrders): Promise<void> {
     process.exitCode = 1;
     pipe.end();
   }
+}
+
+/** Not before there are tasks: what loads the modules has run often and will not run again. */
+function beQuick(): void {
+  compileSooner();
+  inlineLess();
 }
 
 async function finish(options: { drain?: boolean; timeout?: number }): Promise<void> {

@@ -897,7 +897,10 @@ export function setU48(data: DataView, at: number, value: number): void {
 }
 
 export function getU48(data: DataView, at: number): number {
-  return data.getUint16(at + 4, true) * 0x1_0000_0000 + data.getUint32(at, true);
+  const low = data.getUint32(at, true);
+  const high = data.getUint16(at + 4, true);
+  // A product with 2^32 is a double to V8, and so would be every field that it is assigned to.
+  return high === 0 ? low : high * 0x1_0000_0000 + low;
 }
 
 function viewOf(buffer: Buffer): DataView {

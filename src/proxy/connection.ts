@@ -51,7 +51,9 @@ export class Connection extends EventEmitter {
   readonly #calls = new Numbered<Pending>();
   readonly #told = new ToldNames();
   #callIds = 0;
+  /** How many things are outstanding that keep the process alive, and whether the transport does so. */
   #waiting = 0;
+  #keepsAlive = false;
   /** Why no call can be made (now). */
   #down: Error | undefined;
   #closed = false;
@@ -148,7 +150,7 @@ export class Connection extends EventEmitter {
     if (this.#down !== undefined) throw this.#down;
     const id = this.#nextCall();
     this.#calls.set(id, pending);
-    if (pending.waits) this.hold();
+    if (pending.waits) this.#waiting++;
     if (this.polling !== undefined && pending.waits && this.#calls.size === 1) this.polling.expects();
     return id;
   }
@@ -201,6 +203,7 @@ export class Connection extends EventEmitter {
       this.#send(ToManager.CANCEL, id);
       const timer = setTimeout(() => {
         this.forget(id);
+        this.#keepAlive();
         this.#calls.set(id, new Departed(leaving.undo));
         pending.failed(reason as Error);
       }, PATIENCE);
@@ -218,7 +221,7 @@ export class Connection extends EventEmitter {
     if (pending === undefined) return undefined;
     this.#calls.delete(id);
     pending.leaving?.endWatch?.();
-    if (pending.waits) this.letGo();
+    if (pending.waits) this.#waiting--;
     return pending;
   }
 
@@ -232,15 +235,26 @@ export class Connection extends EventEmitter {
   endQueue(queue: string, reason: Error): void {
     const ending = [...this.#calls.entries()].filter(([, pending]) => pending.queue === queue);
     for (const [id] of ending) this.forget(id)?.ended(reason);
+    this.#keepAlive();
   }
 
   /** Something is outstanding that keeps the process alive. */
   hold(): void {
-    if (this.#waiting++ === 0) this.link.transport.ref();
+    this.#waiting++;
+    this.#keepAlive();
   }
 
   letGo(): void {
-    if (--this.#waiting === 0) this.link.transport.unref();
+    this.#waiting--;
+    this.#keepAlive();
+  }
+
+  /** Where calls come and go by frames this is asked once a turn, not for each: the event loop looks after it. */
+  #keepAlive(): void {
+    if (this.#waiting > 0 === this.#keepsAlive) return;
+    this.#keepsAlive = !this.#keepsAlive;
+    if (this.#keepsAlive) this.link.transport.ref();
+    else this.link.transport.unref();
   }
 
   /** Says that this process is alive. */
@@ -267,9 +281,11 @@ export class Connection extends EventEmitter {
     this.link.writer.storeIn(this.arenas);
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
+      flushed: () => this.#keepAlive(),
       closed: (error) => this.#lost(error),
     });
-    if (this.#waiting > 0) this.link.transport.ref();
+    this.#keepsAlive = this.#waiting > 0;
+    if (this.#keepsAlive) this.link.transport.ref();
     else this.link.transport.unref();
   }
 

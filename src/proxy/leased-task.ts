@@ -28,7 +28,7 @@ export class Leased implements LeasedTask {
   readonly lease: number;
   readonly number: number;
   /** When it was handed to the caller, on the monotonic clock (ms). */
-  startedAt = 0;
+  startedAt = NaN;
   /** The helper sees it, and may give it back while it waits in the window. */
   shared = false;
   /** Its start, of which the manager must hear first, is still in this process: nobody may begin yet. */

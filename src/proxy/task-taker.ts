@@ -28,6 +28,8 @@ import { windowFor } from './window-size.ts';
 
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
+/** Tasks after which it is worth while to be fast at them: see `onMany`. */
+const MANY = 256;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
 const IDLE_GIVE_BACK = 5;
 /**
@@ -67,6 +69,8 @@ export class TaskTaker {
   readonly #asks: Asks;
   /** Tasks on their way back. */
   #returning = 0;
+  /** Of a spawned worker: called once it has run so many tasks that speed matters. */
+  onMany: (() => void) | undefined;
   /** Called once nothing that was taken here is left: the proxy has been disposed of. */
   #done: (() => void) | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -382,6 +386,10 @@ export class TaskTaker {
 
   /** As many as fit into the window's time, by durations that do not move it for a stroke of bad luck. */
   #fit(): void {
+    if (this.onMany !== undefined && this.#durations.count >= MANY) {
+      this.onMany();
+      this.onMany = undefined;
+    }
     this.#resize(windowFor(this.#durations, this.#size));
   }
 

@@ -30,6 +30,17 @@ export class Numbered<T> {
   }
 
   set(key: number, value: T): void {
+    // What few entries need stands apart: code that V8 compiled before it has seen it would be thrown away.
+    if (key - this.#base === this.#slots.length) {
+      this.#slots.push(value);
+      this.#inSlots++;
+    } else {
+      this.#place(key, value);
+    }
+  }
+
+  /** Of a key that does not follow the last one. */
+  #place(key: number, value: T): void {
     if (this.#inSlots === 0) {
       this.#slots.length = 0;
       this.#head = 0;

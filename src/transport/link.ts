@@ -27,6 +27,8 @@ export interface LinkHandlers {
   /** All frames of a chunk have been handled; what is written now still leaves with the answers. */
   turnEnded?(): void;
   drained?(): void;
+  /** What was written in a turn, or in a long part of it, has been handed to the transport. */
+  flushed?(): void;
   closed(error?: Error): void;
 }
 
@@ -191,6 +193,7 @@ export class Link {
       writer.generation !== shared.generation ||
       shared.end - shared.start > FULL
     ) {
+      if (writer.length > FLUSH_AT) this.flush();
       shared.start = this.begin(kind);
       writer.u32(handle);
       shared.kind = kind;
@@ -212,7 +215,6 @@ export class Link {
       if (size > this.#plain) this.#place(shared.start, size);
     }
     shared.end = writer.length;
-    if (shared.end > FLUSH_AT) this.flush();
   }
 
   /** The entry was not to be: nothing of it is sent. */
@@ -252,6 +254,7 @@ export class Link {
       this.transport.send(this.writer.take());
     }
     if (this.#plain === 0) this.#long?.send();
+    this.#handlers.flushed?.();
   }
 
   /** Sends what was written and ends the connection. */

@@ -109,8 +109,8 @@ async function run(orders: WorkerOrders): Promise<void> {
   endOnSignals();
   if (orders.maxMemory !== undefined) watchMemory(orders.maxMemory);
   if (orders.idle !== undefined) watchIdleness(orders.idle, source);
-  // Not for what loads the modules, which has run often and will not run again.
-  compileSooner();
+  // Not for what loads the modules, here and in the helper thread, which has run often and will not run again.
+  source.onMany = compileSooner;
   report({ ready: true });
   client[started]();
   try {

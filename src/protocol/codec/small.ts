@@ -70,18 +70,11 @@ export function writeSmall(writer: Writer, value: object): boolean {
         return false;
       } else if (part < 0x80 && part >= -0x20) {
         data.setUint8(at++, part);
-      } else if (part < 0x100 && part >= -0x80) {
-        data.setUint8(at, part < 0 ? INT8 : UINT8);
-        data.setUint8(at + 1, part);
-        at += 2;
-      } else if (part < 0x1_0000 && part >= -0x8000) {
-        data.setUint8(at, part < 0 ? INT16 : UINT16);
-        data.setUint16(at + 1, part);
-        at += 3;
       } else {
-        data.setUint8(at, part < 0 ? INT32 : UINT32);
-        data.setUint32(at + 1, part);
-        at += 5;
+        // Of all sizes alike: a branch for each would be code that was compiled before it ran, and then once more.
+        const size = part < 0x100 && part >= -0x80 ? 0 : part < 0x1_0000 && part >= -0x8000 ? 1 : 2;
+        data.setUint8(at++, (part < 0 ? INT8 : UINT8) + size);
+        for (let shift = (8 << size) - 8; shift >= 0; shift -= 8) data.setUint8(at++, part >> shift);
       }
     } else if (typeof part === 'string') {
       if (part.length <= MAX_KEY) {
