@@ -66,8 +66,8 @@ export function writeSmall(writer: Writer, value: object): boolean {
         data.setUint8(at, FLOAT64);
         data.setFloat64(at + 1, part);
         at += 9;
-      } else if (part === 0 && 1 / part < 0) {
-        return false;
+      } else if (1 / part === -Infinity) {
+        return false; // -0
       } else if (part < 0x80 && part >= -0x20) {
         data.setUint8(at++, part);
       } else {
