@@ -60,16 +60,24 @@ describe('one write for a turn', () => {
     expect(there.writes).toBe(1);
   });
 
-  test('a turn that writes more than 60,000 bytes does not wait for its end', async () => {
+  test('a turn that writes much does not wait for its end: some leaves early, and then twice as much at a time', async () => {
     const { connect } = await listening();
     const client = await connect();
     const dict = client.dict('d');
     await dict.size();
     const there = countSends(connectionUnder(client).link.transport);
-    const sets = Array.from({ length: 10 }, (_, i) => dict.set(String(i), 'x'.repeat(50_000)));
-    expect(there.writes).toBe(5);
+    const after: number[] = [];
+    const sets = Array.from({ length: 10 }, (_, i) => {
+      const set = dict.set(String(i), 'x'.repeat(20_000));
+      after.push(there.writes);
+      return set;
+    });
+    expect(after).toEqual([1, 1, 2, 2, 2, 2, 3, 3, 3, 3]); // more than 16,000, 32,000 and 64,000 bytes
     await Promise.all(sets);
-    expect(there.writes).toBe(5);
+    expect(there.writes).toBe(4);
+    const again = dict.set('again', 'x'.repeat(20_000));
+    expect(there.writes).toBe(5); // the next turn begins anew
+    await again;
   });
 });
 
