@@ -19,6 +19,7 @@ import { checkTimeout, type WaitOptions, watchWait } from '../waiting.ts';
 import { Arenas } from './arenas.ts';
 import { type Body, writeHeld } from './bodies.ts';
 import { Handles, type Opening } from './handles.ts';
+import { KeepAlive } from './keep-alive.ts';
 import type { Welcome } from './enter.ts';
 import { Departed, type Pending, PendingCall, readFeed, readOutcomes, type Undo } from './pending.ts';
 import { type Enter, type Entered, managerGone, reconnect } from './reconnect.ts';
@@ -51,9 +52,7 @@ export class Connection extends EventEmitter {
   readonly #calls = new Numbered<Pending>();
   readonly #told = new ToldNames();
   #callIds = 0;
-  /** How many things are outstanding that keep the process alive, and whether the transport does so. */
-  #waiting = 0;
-  #keepsAlive = false;
+  readonly #alive = new KeepAlive();
   /** Why no call can be made (now). */
   #down: Error | undefined;
   #closed = false;
@@ -150,7 +149,7 @@ export class Connection extends EventEmitter {
     if (this.#down !== undefined) throw this.#down;
     const id = this.#nextCall();
     this.#calls.set(id, pending);
-    if (pending.waits) this.#waiting++;
+    if (pending.waits) this.#alive.count++;
     if (this.polling !== undefined && pending.waits && this.#calls.size === 1) this.polling.expects();
     return id;
   }
@@ -203,7 +202,7 @@ export class Connection extends EventEmitter {
       this.#send(ToManager.CANCEL, id);
       const timer = setTimeout(() => {
         this.forget(id);
-        this.#keepAlive();
+        this.#alive.settle(this.link.transport);
         this.#calls.set(id, new Departed(leaving.undo));
         pending.failed(reason as Error);
       }, PATIENCE);
@@ -221,7 +220,7 @@ export class Connection extends EventEmitter {
     if (pending === undefined) return undefined;
     this.#calls.delete(id);
     pending.leaving?.endWatch?.();
-    if (pending.waits) this.#waiting--;
+    if (pending.waits) this.#alive.count--;
     return pending;
   }
 
@@ -235,26 +234,18 @@ export class Connection extends EventEmitter {
   endQueue(queue: string, reason: Error): void {
     const ending = [...this.#calls.entries()].filter(([, pending]) => pending.queue === queue);
     for (const [id] of ending) this.forget(id)?.ended(reason);
-    this.#keepAlive();
+    this.#alive.settle(this.link.transport);
   }
 
   /** Something is outstanding that keeps the process alive. */
   hold(): void {
-    this.#waiting++;
-    this.#keepAlive();
+    this.#alive.count++;
+    this.#alive.settle(this.link.transport);
   }
 
   letGo(): void {
-    this.#waiting--;
-    this.#keepAlive();
-  }
-
-  /** Where calls come and go by frames this is asked once a turn, not for each: the event loop looks after it. */
-  #keepAlive(): void {
-    if (this.#waiting > 0 === this.#keepsAlive) return;
-    this.#keepsAlive = !this.#keepsAlive;
-    if (this.#keepsAlive) this.link.transport.ref();
-    else this.link.transport.unref();
+    this.#alive.count--;
+    this.#alive.settle(this.link.transport);
   }
 
   /** Says that this process is alive. */
@@ -281,12 +272,10 @@ export class Connection extends EventEmitter {
     this.link.writer.storeIn(this.arenas);
     this.link.handOver({
       frame: (kind, reader) => this.#frame(kind, reader),
-      flushed: () => this.#keepAlive(),
+      flushed: () => this.#alive.settle(this.link.transport),
       closed: (error) => this.#lost(error),
     });
-    this.#keepsAlive = this.#waiting > 0;
-    if (this.#keepsAlive) this.link.transport.ref();
-    else this.link.transport.unref();
+    this.#alive.begin(this.link.transport);
   }
 
   #nextCall(): number {
@@ -425,7 +414,7 @@ export class Connection extends EventEmitter {
     this.#calls.clear();
     for (const pending of calls) {
       pending.leaving?.endWatch?.();
-      if (pending.waits) this.#waiting--;
+      if (pending.waits) this.#alive.count--;
     }
     const { listeners } = this.handles;
     if (!this.#closed) {
