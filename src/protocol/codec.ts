@@ -7,7 +7,7 @@
  *     bytes ──> readTree ──> value
  *                  └─marked─> assemble ──> value
  *
- * Between a value and a frame, `codec/small.ts` has a short cut for flat objects of a few properties: the same bytes.
+ * In front of that, `codec/small.ts` has a short cut for objects of a few properties: the same bytes.
  *
  * Scalars cross as they are (`wire.ts`). `codec/form.ts` has the form of the bytes, docs/decisions/0001 why it is that.
  *
@@ -19,7 +19,7 @@
 import { notSmall, readSmall, writeSmall } from './codec/small.ts';
 import type { CodecContext } from './codec/context.ts';
 import { lazily } from './lazily.ts';
-import { type Item, Packed, type Reader, type Scalar, type Writer } from './wire.ts';
+import { type Item, Packed, type Reader, type Scalar, Writer } from './wire.ts';
 
 export type { CodecContext } from './codec/context.ts';
 
@@ -37,7 +37,20 @@ const nothing: CodecContext = {};
  * `MAX_DEPTH` levels.
  */
 export function encode(value: unknown, context: CodecContext = nothing, root = 'value'): Item {
-  return isScalar(value) ? value : whole().encodeWhole(value, context, root);
+  if (isScalar(value)) return value;
+  if (typeof value === 'object') {
+    if (writeSmall(scratch, value)) return new Packed(exactly(scratch.take()));
+    scratch.cut(0);
+  }
+  return whole().encodeWhole(value, context, root);
+}
+
+/** Nothing of a user's runs while something is written to it. */
+const scratch = new Writer();
+
+/** A copy that keeps nothing but itself. */
+function exactly(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes);
 }
 
 /** `encode` straight into a frame. Returns whether the item names proxies or jobs. Nothing whole is written when it throws. */
@@ -71,7 +84,12 @@ export function decodeFrom(reader: Reader, context: CodecContext = nothing): unk
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */
 export function decode(item: Item, context: CodecContext = nothing): unknown {
-  return typeof item !== 'object' || item === null ? item : whole().decodeWhole(item, context);
+  if (typeof item !== 'object' || item === null) return item;
+  if (item instanceof Packed && item.bytes instanceof Buffer) {
+    const value = readSmall(item.bytes, 0, item.bytes.length);
+    if (value !== notSmall) return value;
+  }
+  return whole().decodeWhole(item, context);
 }
 
 /** See `canonical` in codec/whole.ts. */

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ProtocolError } from '#qm/errors.js';
 import { decode, decodeFrom, encode, encodeTo } from '#qm/protocol/codec.js';
+import { decodeWhole, encodeWhole } from '#qm/protocol/codec/whole.js';
 import { notSmall, readSmall, writeSmall } from '#qm/protocol/codec/small.js';
 import { Packed, Reader, Writer } from '#qm/protocol/wire.js';
 
@@ -30,7 +31,14 @@ const part = fc.oneof(
   fc.boolean(),
   fc.constantFrom(null, undefined, 1n, {}, [], [1]),
 );
-const pairs = fc.uniqueArray(fc.tuple(key, part), { selector: ([name]) => name, maxLength: 18 });
+const pairsOf = (parts: fc.Arbitrary<unknown>, maxLength: number) =>
+  fc.uniqueArray(fc.tuple(key, parts), { selector: ([name]) => name, maxLength });
+/** Objects in objects, nine deep at most. */
+const nested = fc.letrec<{ object: object; part: unknown }>((tie) => ({
+  part: fc.oneof({ maxDepth: 8 }, { arbitrary: part, weight: 3 }, { arbitrary: tie('object'), weight: 2 }),
+  object: pairsOf(tie('part'), 3).map(object),
+}));
+const pairs = pairsOf(fc.oneof({ arbitrary: part, weight: 6 }, { arbitrary: nested.object, weight: 1 }), 18);
 
 function object(entries: readonly (readonly [string, unknown])[]): object {
   const made = {};
@@ -53,8 +61,11 @@ describe('small payloads', () => {
         const value = object(entries);
         const [straight, packed] = [new Writer(), new Writer()];
         expect(encodeTo(straight, value)).toBe(false);
-        packed.item(encode(value));
+        packed.item(encodeWhole(value, {}, 'value'));
         expect(straight.take().equals(packed.take())).toBe(true);
+        const item = encode(value) as Packed;
+        expect(Buffer.compare(item.bytes, encodeWhole(value, {}, 'value').bytes)).toBe(0);
+        expect(item.bytes.buffer.byteLength).toBe(item.bytes.length); // it keeps nothing but itself
         if (small(value) !== undefined) taken++;
       }),
       { numRuns: 5_000 },
@@ -93,10 +104,39 @@ describe('small payloads', () => {
       new Date(0),
       new Proxy({}, { getPrototypeOf: () => (run(), Object.prototype), ownKeys: () => (run(), []) }),
       { ['__proto__']: 1 },
-      { nested: {} },
+      { inner: { ['__proto__']: 1 } },
+      { inner: [] },
+      { inner: new Proxy({}, { getPrototypeOf: () => (run(), Object.prototype), ownKeys: () => (run(), []) }) },
+      { inner: Object.defineProperty({}, 'i', { get: run, enumerable: true }) },
     ];
     for (const other of others) expect(small(other)).toBeUndefined();
     expect(ran).toBe(false);
+  });
+
+  test('P3 an object that comes twice is a reference, wherever it comes, and the library’s', () => {
+    const point = { x: 1 };
+    const circle: { own: unknown } = { own: undefined };
+    circle.own = circle;
+    const deep: { inner: { own: unknown } } = { inner: { own: undefined } };
+    deep.inner.own = deep.inner;
+    for (const value of [{ a: point, b: point }, { a: { b: point }, c: point }, circle, deep]) {
+      expect(small(value)).toBeUndefined();
+      expect(isDeepStrictEqual(decode(encode(value)), value)).toBe(true);
+    }
+    // Another payload is another matter.
+    expect(small({ a: point })).toBeDefined();
+    expect(small({ a: point })).toBeDefined();
+    expect(small({ a: { x: 1 }, b: { x: 1 } })).toBeDefined();
+  });
+
+  test('S8 objects inside of each other without end are the library’s to refuse', () => {
+    const levels = 100_000;
+    const bytes = Buffer.alloc(3 * levels, Buffer.from([0x81, 0xa1, 0x61]));
+    expect(readSmall(bytes, 0, bytes.length)).toBe(notSmall);
+    let value: object = {};
+    for (let i = 0; i < 20; i++) value = { value };
+    expect(small(value)).toBeUndefined();
+    expect(isDeepStrictEqual(decode(encode(value)), value)).toBe(true);
   });
 
   test('S8 mutated bytes: the library’s value, or its error; never a byte behind the payload', () => {
@@ -114,8 +154,15 @@ describe('small payloads', () => {
         frame.item('next');
         const bytes = frame.take();
         const [straight, packed] = [new Reader(bytes), new Reader(bytes)];
-        const [here, there] = [outcome(() => decodeFrom(straight)), outcome(() => decode(packed.item()))];
+        const item = packed.item();
+        const [here, there] = [outcome(() => decodeFrom(straight)), outcome(() => decodeWhole(item, {}))];
         expect(isDeepStrictEqual(here, there)).toBe(true);
+        expect(
+          isDeepStrictEqual(
+            outcome(() => decode(item)),
+            there,
+          ),
+        ).toBe(true);
         expect(straight.position).toBe(packed.position);
         if (readSmall(bytes, 5, 5 + size) !== notSmall) taken++;
       }),
@@ -134,7 +181,7 @@ describe('small payloads', () => {
         expect(
           isDeepStrictEqual(
             here,
-            outcome(() => decode(new Reader(bytes).item())),
+            outcome(() => decodeWhole(new Reader(bytes).item(), {})),
           ),
         ).toBe(true);
       }),

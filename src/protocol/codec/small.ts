@@ -1,6 +1,6 @@
 /**
- * The commonest payloads, a flat object of a few properties, written straight into a frame and read straight out of it:
- * the very bytes that the library writes (bytes.ts), and the very value that it reads. Whatever does not fit is the
+ * The commonest payloads, an object of a few properties, flat or with a few more inside, written straight into a frame
+ * and read straight out of it: the very bytes that the library writes (bytes.ts), and the very value that it reads. Whatever does not fit is the
  * library's. Why there are two ways: docs/decisions/0010-small-payloads.md.
  */
 import { types } from 'node:util';
@@ -10,6 +10,8 @@ const { isProxy } = types;
 const { getPrototypeOf, getOwnPropertyDescriptor, getOwnPropertySymbols, keys: keysOf } = Object;
 const objectPrototype = Object.prototype;
 
+/** Most objects in one payload, and most levels of them in bytes that came. */
+const MAX_OBJECTS = 8;
 /** Most properties of an object, and most characters of a key: what goes into one head byte. */
 const MAX_PROPERTIES = 15;
 const MAX_KEY = 31;
@@ -21,6 +23,7 @@ const TEXT_HEAD = 2;
 
 // Heads, as MessagePack has them.
 const MAP = 0x80;
+const ARRAY = 0x90;
 const TEXT = 0xa0;
 const NIL = 0xc0;
 const FALSE = 0xc2;
@@ -35,13 +38,30 @@ const INT32 = 0xd2;
 const TEXT8 = 0xd9;
 const NEGATIVE = 0xe0;
 
+/** The objects of the payload in hand that are inside of others: one that comes twice is a reference, and the library's. */
+const inner = new Array<object | undefined>(MAX_OBJECTS).fill(undefined);
+let inners = 0;
+
+/** Writes the payload. False where it is the library's: what has been written by then is for the caller to cut off. */
+export function writeSmall(writer: Writer, value: object): boolean {
+  const written = writeObject(writer, value);
+  while (inners > 0) inner[--inners] = undefined;
+  return written;
+}
+
+/** One more object inside the payload. One around itself comes back here, however it does. */
+function writeInner(writer: Writer, value: object): boolean {
+  if (inners + 1 === MAX_OBJECTS) return false;
+  for (let i = 0; i < inners; i++) if (inner[i] === value) return false;
+  inner[inners++] = value;
+  return writeObject(writer, value);
+}
+
 /**
- * Writes the payload. False where it is the library's: what has been written by then is for the caller to cut off.
- *
- * In one piece, as `readSmall` is, on purpose: what is too large to be compiled into its callers is compiled once, and
+ * In one piece, as `readObject` is, on purpose: what is too large to be compiled into its callers is compiled once, and
  * not once more for each of them.
  */
-export function writeSmall(writer: Writer, value: object): boolean {
+function writeObject(writer: Writer, value: object): boolean {
   // First of all: any other question to a JavaScript Proxy would run its traps.
   if (isProxy(value) || getPrototypeOf(value) !== objectPrototype) return false;
   const keys = keysOf(value);
@@ -88,6 +108,10 @@ export function writeSmall(writer: Writer, value: object): boolean {
       at += part.length;
     } else if (typeof part === 'boolean' || part === null) {
       data.setUint8(at++, part === null ? NIL : part ? TRUE : FALSE);
+    } else if (typeof part === 'object') {
+      writer.unclaim(start + most - at);
+      if (!writeInner(writer, part)) return false;
+      continue;
     } else {
       return false;
     }
@@ -116,10 +140,16 @@ let at = 0;
 
 /** Reads the payload from `from` to `to`, which lies in `buffer`. */
 export function readSmall(buffer: Buffer, from: number, to: number): unknown {
-  const count = (buffer[from] as number) - MAP;
+  at = from;
+  const value = readObject(buffer, to, 1);
+  return at === to ? value : notSmall;
+}
+
+/** The object at `at`, which moves behind it, or anywhere where it does not fit. */
+function readObject(buffer: Buffer, to: number, level: number): unknown {
+  const count = (buffer[at++] as number) - MAP;
   if (!(count >= 0 && count <= MAX_PROPERTIES)) return notSmall;
   const value: Record<string, unknown> = {};
-  at = from + 1;
   for (let i = 0; i < count; i++) {
     const size = (buffer[at] as number) - TEXT;
     if (!(size >= 0 && size <= MAX_KEY && size < to - at)) return notSmall;
@@ -143,12 +173,13 @@ export function readSmall(buffer: Buffer, from: number, to: number): unknown {
       value[key] = ((buffer[at + 1] as number) << 8) | (buffer[at + 2] as number);
       at += 3;
     } else {
-      const part = readPart(buffer, to);
+      const part =
+        head >= ARRAY ? readPart(buffer, to) : level < MAX_OBJECTS ? readObject(buffer, to, level + 1) : notSmall;
       if (part === notSmall) return notSmall;
       value[key] = part;
     }
   }
-  return at === to ? value : notSmall;
+  return value;
 }
 
 /** Moves `at` behind the part, or anywhere where it does not fit. Of a number that is cut, `at` ends behind `to`. */
