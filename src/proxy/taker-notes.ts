@@ -17,6 +17,7 @@ export class TakerNotes {
   /** What the link holds that has not left, and since when there is an end among it. */
   #unsent = -1;
   #unsentSince = 0;
+  #unsentEnds = 0;
 
   constructor(connection: Connection, handle: number, runs: () => boolean) {
     this.#connection = connection;
@@ -76,13 +77,15 @@ export class TakerNotes {
     this.#started = this.#reported = 0;
   }
 
-  /** A task has ended at `now`: whether ends have waited long enough. */
-  mustSend(now: number): boolean {
+  /** A task has ended at `now`: whether ends have waited long enough, or `many` of them wait. */
+  mustSend(now: number, many: number): boolean {
     const { generation } = this.#connection.link.writer;
-    if (generation === this.#unsent) return now - this.#unsentSince > FLUSH_EVERY;
-    this.#unsent = generation;
-    this.#unsentSince = now;
-    return false;
+    if (generation !== this.#unsent) {
+      this.#unsent = generation;
+      this.#unsentSince = now;
+      this.#unsentEnds = 0;
+    }
+    return ++this.#unsentEnds >= many || now - this.#unsentSince > FLUSH_EVERY;
   }
 
   #report(): void {

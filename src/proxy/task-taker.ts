@@ -262,18 +262,21 @@ export class TaskTaker {
     if (!task.ofRange) this.#hasRun(ran, now);
   }
 
-  /** A range has ended here, likewise. */
+  /** A range has ended here, likewise, and its outputs have left: more is on its way. */
   rangeEnded(ran: number, now: number): void {
     this.#hasRun(ran, now);
+    this.#fit();
+    this.#refills = this.#size > 1;
     if (this.#done !== undefined) this.#checkDone();
   }
 
   #hasRun(ran: number, now: number): void {
     this.#durations.add(ran);
     this.#active = now;
-    // Ends leave while the other half of the window runs, so that more is here when it has.
-    const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
-    const due = this.#notes.mustSend(now) || half;
+    // Ends of one half of the window leave while the other half runs, so that more is here when it has; where none is left,
+    // they leave with the turn, which ends then.
+    const left = this.#window.size;
+    const due = this.#notes.mustSend(now, left > 0 && left <= this.#size >> 1 ? (this.#size + 1) >> 1 : Infinity);
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();

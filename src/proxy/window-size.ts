@@ -13,6 +13,6 @@ const SEEN = 8;
 export function windowFor(durations: Durations, size: number): number {
   const duration = durations.upperQuartile;
   const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
-  if (size > 1 && fits > size / 1.5 && fits < size * 1.5) return size;
+  if (size > 1 && fits >= size / 1.5 && fits <= size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;
 }

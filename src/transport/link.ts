@@ -3,7 +3,8 @@
  *
  * Everything written in one turn of the event loop leaves in one write: at the end of the chunk that is being received,
  * or, outside of one, as soon as the code that runs now has run (process.nextTick, which comes after the promise
- * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on. Long frames leave in
+ * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on; the first time already
+ * at FIRST_FLUSH, then at twice as much each time, so that the other side has something to do meanwhile. Long frames leave in
  * parts, as fast as the transport takes them (long-frames.ts); what must not pass them waits behind them.
  */
 import { FrameTooLargeError, ProtocolError } from '../errors.ts';
@@ -15,6 +16,7 @@ import type { Transport } from './transport.ts';
 
 /** Bytes after which a turn does not wait for its end. */
 const FLUSH_AT = 60_000;
+const FIRST_FLUSH = 4_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
 /** Length, kind. */
@@ -49,6 +51,8 @@ export class Link {
   #handlers: LinkHandlers;
   #receiving = false;
   #scheduled = false;
+  /** Bytes at which this turn sends what it has. */
+  #flushAt = FIRST_FLUSH;
   /** Something has been sent since nothing waited: asked for every task, so the transport is not. */
   #sent = false;
   #closed = false;
@@ -56,6 +60,7 @@ export class Link {
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
   #flushSoon = (): void => {
     this.#scheduled = false;
+    this.#flushAt = FIRST_FLUSH;
     this.flush();
   };
 
@@ -155,7 +160,7 @@ export class Link {
       }
       this.#place(start, size);
     }
-    if (this.writer.length > FLUSH_AT) this.flush();
+    if (this.writer.length > this.#flushAt) this.#flushInTurn();
   }
 
   #sort(): void {
@@ -212,7 +217,7 @@ export class Link {
       if (size > this.#plain) this.#place(shared.start, size);
     }
     shared.end = writer.length;
-    if (shared.end > FLUSH_AT) this.flush();
+    if (shared.end > this.#flushAt) this.#flushInTurn();
   }
 
   /** The entry was not to be: nothing of it is sent. */
@@ -254,6 +259,12 @@ export class Link {
     if (this.#plain === 0) this.#long?.send();
   }
 
+  /** The turn goes on. */
+  #flushInTurn(): void {
+    this.#flushAt = Math.min(FLUSH_AT, 2 * this.#flushAt);
+    this.flush();
+  }
+
   /** Sends what was written and ends the connection. */
   close(error?: Error): void {
     if (this.#closed) return;
@@ -281,6 +292,7 @@ export class Link {
       this.#receiving = false;
     }
     this.#handlers.turnEnded?.();
+    this.#flushAt = FIRST_FLUSH;
     this.flush();
   }
 

@@ -232,8 +232,13 @@ export class MapStream<T> extends Stream<T> implements Receiver {
 
   // --- the inputs' side ---
 
+  get #room(): number {
+    return this.#stopped || this.#exhausted ? 0 : this.#lookAhead.size - (this.#pulled - this.#results.read);
+  }
+
+  /** There is enough of it to be worth a message. */
   get #hasRoom(): boolean {
-    return this.#pulled - this.#results.read < this.#lookAhead.size && !this.#stopped && !this.#exhausted;
+    return this.#room >= this.#lookAhead.least;
   }
 
   /** Reads of one turn make room together. */
@@ -257,7 +262,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
     const source = this.#source as Iterator<unknown>;
     this.#asking = true;
     try {
-      for (let many = 1; this.#hasRoom; many++) {
+      for (let many = 1; this.#room > 0; many++) {
         const { value, done } = source.next();
         if (done === true) this.#exhausted = true;
         else this.#add(value);
@@ -281,7 +286,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
       this.#sent(this.#inputs.send());
     };
     try {
-      while (this.#hasRoom) {
+      while (this.#room > 0) {
         const { value, done } = await this.#source.next();
         if (done === true) {
           this.#exhausted = true;
