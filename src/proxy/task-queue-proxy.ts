@@ -370,6 +370,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
       throw error;
     }
     connection.finishEntry(id);
+    connection.link.sendPart();
     return id;
   }
 

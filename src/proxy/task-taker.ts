@@ -2,8 +2,8 @@
  * The taking side of a task queue in one client: `get()` and `getNowait()`, and the window under them.
  *
  * The window is a handful of leased tasks that wait here, so that the next one is there when one ends. Its size is
- * measured in time: as many tasks as make two milliseconds of work by the durations seen here, so that one is left when
- * the ends of the first have been sent and more comes; one to begin with. It grows past one only with a helper thread,
+ * measured in time: as many tasks as make four milliseconds of work by the durations seen here, so that half are left
+ * when the ends of the others have been sent and more comes; one to begin with. It grows past one only with a helper thread,
  * which can give un-started tasks back while a handler keeps the main thread busy (a client of a manager in its own
  * process needs none: they share the thread).
  */
@@ -28,6 +28,8 @@ import { windowFor } from './window-size.ts';
 
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
+/** In a window below this, a message costs more than the tasks that wait for it. */
+const SMALL = 32;
 /** Un-started tasks that nobody asks for are given back after so long (ms): the loop has stopped. */
 const IDLE_GIVE_BACK = 5;
 /**
@@ -273,16 +275,23 @@ export class TaskTaker {
   #hasRun(ran: number, now: number): void {
     this.#durations.add(ran);
     this.#active = now;
-    // Ends of one half of the window leave while the other half runs, so that more is here when it has; where none is left,
-    // they leave with the turn, which ends then.
-    const left = this.#window.size;
-    const due = this.#notes.mustSend(now, left > 0 && left <= this.#size >> 1 ? (this.#size + 1) >> 1 : Infinity);
+    const due = this.#notes.mustSend(now) || this.#isHalf();
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();
       this.#refills = this.#size > 1;
     }
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
+  }
+
+  /**
+   * Ends leave while the other half of the window runs, so that more is here when it has. Of a small window, they are half
+   * of it as well: what comes in small pieces would be answered in smaller ones.
+   */
+  #isHalf(): boolean {
+    const left = this.#window.size;
+    const half = this.#size >> 1;
+    return this.#size < SMALL ? left > 0 && left <= half && this.#notes.ends >= half : left === half;
   }
 
   /** A task is no longer run here. */

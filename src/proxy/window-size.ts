@@ -3,7 +3,7 @@ import type { Durations } from './durations.ts';
 import { MAX_WINDOW } from './shared-window.ts';
 
 /** How much work a window holds (ms). */
-const WINDOW_TIME = 2;
+const WINDOW_TIME = 4;
 /** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
 const AHEAD = 5;
 /** Durations seen before the window grows. */

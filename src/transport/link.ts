@@ -3,8 +3,7 @@
  *
  * Everything written in one turn of the event loop leaves in one write: at the end of the chunk that is being received,
  * or, outside of one, as soon as the code that runs now has run (process.nextTick, which comes after the promise
- * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on; the first time already
- * at FIRST_FLUSH, then at twice as much each time, so that the other side has something to do meanwhile. Long frames leave in
+ * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on. Long frames leave in
  * parts, as fast as the transport takes them (long-frames.ts); what must not pass them waits behind them.
  */
 import { FrameTooLargeError, ProtocolError } from '../errors.ts';
@@ -16,6 +15,7 @@ import type { Transport } from './transport.ts';
 
 /** Bytes after which a turn does not wait for its end. */
 const FLUSH_AT = 60_000;
+/** The same for the first time in a turn that writes work for others: they should not wait for its end. */
 const FIRST_FLUSH = 4_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
@@ -51,16 +51,16 @@ export class Link {
   #handlers: LinkHandlers;
   #receiving = false;
   #scheduled = false;
-  /** Bytes at which this turn sends what it has. */
-  #flushAt = FIRST_FLUSH;
   /** Something has been sent since nothing waited: asked for every task, so the transport is not. */
   #sent = false;
   #closed = false;
   /** The last frame that holds several entries: what follows it at once may still go into it. */
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
+  /** Bytes that `sendPart` sends. */
+  #part = FIRST_FLUSH;
   #flushSoon = (): void => {
     this.#scheduled = false;
-    this.#flushAt = FIRST_FLUSH;
+    this.#part = FIRST_FLUSH;
     this.flush();
   };
 
@@ -160,7 +160,7 @@ export class Link {
       }
       this.#place(start, size);
     }
-    if (this.writer.length > this.#flushAt) this.#flushInTurn();
+    if (this.writer.length > FLUSH_AT) this.flush();
   }
 
   #sort(): void {
@@ -217,7 +217,7 @@ export class Link {
       if (size > this.#plain) this.#place(shared.start, size);
     }
     shared.end = writer.length;
-    if (shared.end > this.#flushAt) this.#flushInTurn();
+    if (shared.end > FLUSH_AT) this.flush();
   }
 
   /** The entry was not to be: nothing of it is sent. */
@@ -259,9 +259,10 @@ export class Link {
     if (this.#plain === 0) this.#long?.send();
   }
 
-  /** The turn goes on. */
-  #flushInTurn(): void {
-    this.#flushAt = Math.min(FLUSH_AT, 2 * this.#flushAt);
+  /** Others can begin with what was written, while this turn goes on: it leaves in parts, each twice as large as the last. */
+  sendPart(): void {
+    if (this.writer.length < this.#part) return;
+    this.#part = Math.min(FLUSH_AT, 2 * this.#part);
     this.flush();
   }
 
@@ -292,7 +293,6 @@ export class Link {
       this.#receiving = false;
     }
     this.#handlers.turnEnded?.();
-    this.#flushAt = FIRST_FLUSH;
     this.flush();
   }
 

@@ -162,7 +162,8 @@ export class Taker implements Holder {
 
   /** What each of its last two ranges began with has not ended: in a window made for short tasks, more would be too much. */
   get #hasRanges(): boolean {
-    return this.leases.has(this.#rangeBefore) && this.leases.has(this.#lastRange);
+    const before = this.#rangeBefore;
+    return before > 0 && this.leases.has(before) && this.leases.has(this.#lastRange);
   }
 
   /** It has tasks that it may not have started. */
