@@ -1,4 +1,4 @@
-/** How many inputs of a `map` go with one lease: about a millisecond of work, fewer towards the end. */
+/** How many inputs of a `map` go with one lease: about two milliseconds of work, fewer towards the end. */
 
 /** How much work a range holds (ms): the window of a worker is two of them. */
 const RANGE_TIME = 2;

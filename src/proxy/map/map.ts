@@ -1,7 +1,7 @@
 /**
  * `map`: one stream of outcomes for one of inputs.
  *
- *     inputs ──▶ bundles ──PUT──▶ manager: leases of so many as make about a millisecond of work ──▶ workers
+ *     inputs ──▶ bundles ──PUT──▶ manager: leases of so many as make about two milliseconds of work ──▶ workers
  *     reader ◀── results ◀──────────────────────────────ITEMS────────────────────────────────────────┘
  *
  * What is under way, or done and not read, is bounded (look-ahead.ts). Inputs that name proxies or jobs go by
@@ -25,7 +25,7 @@ export interface MapOptions extends Omit<StreamOptions, 'inFlight'>, Omit<PutOpt
    * small and soon done.
    */
   inFlight?: number | undefined;
-  /** How many inputs a worker takes at once. 'auto' (default): as many as make about a millisecond of work. */
+  /** How many inputs a worker takes at once. 'auto' (default): as many as make about two milliseconds of work. */
   chunkSize?: number | 'auto' | undefined;
   /** 'throw' (default): the first failure ends the stream and cancels the rest. 'yield': each input has its outcome. */
   onError?: 'throw' | 'yield' | undefined;
