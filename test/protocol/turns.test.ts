@@ -73,6 +73,25 @@ describe('one write for a turn', () => {
   });
 });
 
+test('many puts of one turn leave in parts, each twice as large as the last, and so does the next turn’s', async () => {
+  const { connect } = await listening();
+  const client = await connect();
+  const tasks = client.tasks('new');
+  await tasks.put('job', 0);
+  const spy = vi.spyOn(connectionUnder(client).link.transport, 'send');
+  onTestFinished(() => spy.mockRestore());
+  const sizes = (): number[] => spy.mock.calls.map(([bytes]) => bytes.length);
+  for (let turn = 0; turn < 2; turn++) {
+    spy.mockClear();
+    const puts = Array.from({ length: 400 }, () => tasks.put('job', 'x'.repeat(100)));
+    const early = sizes();
+    expect(early.length).toBe(3);
+    early.forEach((size, i) => expect(size / (4_000 * 2 ** i)).toBeCloseTo(1, 1));
+    await Promise.all(puts);
+    expect(sizes().length).toBe(4);
+  }
+});
+
 describe('answers that follow each other share a frame', () => {
   const set = (call: number, handle = 1): Buffer =>
     frame(ToManager.CALL, (writer) => {
