@@ -57,7 +57,14 @@ export type { Feed, FeedOptions } from './proxy/feed.ts';
 export type { PublishOptions, TopicProxy, TopicState } from './proxy/topic-proxy.ts';
 export { type ManagerProcess, startManager, type StartManagerOptions } from './start/start-manager.ts';
 export { startPool, type StartPoolOptions } from './start/start-pool.ts';
-export { defineTasks, type Handler, type Handlers, type TaskContext } from './proxy/task-context.ts';
+export {
+  defineTasks,
+  type Handler,
+  type Handlers,
+  type Logger,
+  type LogLevel,
+  type TaskContext,
+} from './proxy/task-context.ts';
 export * from './scheduling.ts';
 export * from './tasks.ts';
 export type { WaitOptions } from './waiting.ts';
@@ -67,4 +74,5 @@ export { startWorkers } from './worker/start-workers.ts';
 export type { StartWorkersOptions, WorkerCount } from './worker/group-options.ts';
 export type { LateError } from './worker/orders.ts';
 export type { WorkerGroup, WorkerGroupEvents, WorkerProcess } from './worker/worker-group.ts';
+export type { TaskLogEntry } from './worker/task-log.ts';
 export type { WorkerLog, WorkerLogs } from './worker/worker-logs.ts';

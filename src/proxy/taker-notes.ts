@@ -3,7 +3,7 @@ import { ToManager } from '../protocol/messages.ts';
 import type { Connection } from './connection.ts';
 
 /** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
-const FLUSH_EVERY = 1;
+const FLUSH_EVERY = 2;
 
 export class TakerNotes {
   readonly #connection: Connection;
@@ -17,6 +17,8 @@ export class TakerNotes {
   /** What the link holds that has not left, and since when there is an end among it. */
   #unsent = -1;
   #unsentSince = 0;
+  /** How many ends it holds. */
+  ends = 0;
 
   constructor(connection: Connection, handle: number, runs: () => boolean) {
     this.#connection = connection;
@@ -79,9 +81,13 @@ export class TakerNotes {
   /** A task has ended at `now`: whether ends have waited long enough. */
   mustSend(now: number): boolean {
     const { generation } = this.#connection.link.writer;
-    if (generation === this.#unsent) return now - this.#unsentSince > FLUSH_EVERY;
+    if (generation === this.#unsent) {
+      this.ends++;
+      return now - this.#unsentSince > FLUSH_EVERY;
+    }
     this.#unsent = generation;
     this.#unsentSince = now;
+    this.ends = 1;
     return false;
   }
 

@@ -9,6 +9,27 @@ export type Handler = (input: any, context: TaskContext) => unknown;
 /** Handlers by the names of their tasks. */
 export type Handlers = Record<string, Handler>;
 
+/** From what only helps to find a fault to what somebody has to look at. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/**
+ * What a handler says about its task: a message, or an error, and what goes with it as fields. It reaches whoever started
+ * the worker, with the task's id, name and attempt: by the option `logs` of `startWorkers` and `startPool`; under
+ * `work()` it is written to the process's own stderr. It is bounded as a worker's output is (256 KiB a second, 1 MiB at
+ * once; message and fields together 8 Ki characters, 32 fields); what is more is dropped, and counted in a line. Never
+ * throws, and waits for nobody.
+ */
+export interface Logger {
+  /** What helps to find a fault. */
+  debug(message: string | Error, fields?: Readonly<Record<string, unknown>>): void;
+  /** What goes as it should. */
+  info(message: string | Error, fields?: Readonly<Record<string, unknown>>): void;
+  /** What goes on, but not as it should. */
+  warn(message: string | Error, fields?: Readonly<Record<string, unknown>>): void;
+  /** What somebody has to look at. It does not make the task fail. */
+  error(message: string | Error, fields?: Readonly<Record<string, unknown>>): void;
+}
+
 /** What a handler is given beside its input. */
 export interface TaskContext {
   readonly id: string;
@@ -37,6 +58,8 @@ export interface TaskContext {
    * awaited through it, this task's slot is lent to another one.
    */
   readonly client: Client;
+  /** Says something to whoever looks after the workers. */
+  readonly log: Logger;
   /** Tells whoever follows the task's progress; nobody else keeps it. */
   progress(value: unknown): void;
 }

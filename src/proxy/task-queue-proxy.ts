@@ -107,7 +107,7 @@ export class TaskQueueProxy<H = Handlers> extends HoldableProxy {
 
   /**
    * Runs a task over inputs, of iterables of both kinds, however long: `inFlight` of them are under way, or done and not
-   * read, at once. Workers take as many together as make about a millisecond of work; outcome and attempts are each
+   * read, at once. Workers take as many together as make about two milliseconds of work; outcome and attempts are each
    * input's own. Leaving the stream cancels what has not ended. Its outputs come here and nowhere else.
    * @throws TaskFailedError, whose cause is what the handler threw; ConnectionLostError, after which it is cancelled
    */

@@ -2,8 +2,8 @@
  * The taking side of a task queue in one client: `get()` and `getNowait()`, and the window under them.
  *
  * The window is a handful of leased tasks that wait here, so that the next one is there when one ends. Its size is
- * measured in time: as many tasks as make two milliseconds of work by the durations seen here, so that one is left when
- * the ends of the first have been sent and more comes; one to begin with. It grows past one only with a helper thread,
+ * measured in time: as many tasks as make four milliseconds of work by the durations seen here, so that half are left
+ * when the ends of the others have been sent and more comes; one to begin with. It grows past one only with a helper thread,
  * which can give un-started tasks back while a handler keeps the main thread busy (a client of a manager in its own
  * process needs none: they share the thread).
  */
@@ -24,7 +24,7 @@ import { SharedWindow } from './shared-window.ts';
 import { TakerNotes } from './taker-notes.ts';
 import { TakerRanges } from './taker-ranges.ts';
 import { readTask, type Taken, unrunnableFrom } from './task-arrival.ts';
-import { windowFor } from './window-size.ts';
+import { isHalf, windowFor } from './window-size.ts';
 
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
@@ -266,18 +266,18 @@ export class TaskTaker {
     if (!task.ofRange) this.#hasRun(ran, now);
   }
 
-  /** A range has ended here, likewise. */
+  /** A range has ended here, likewise, and its outputs have left: more is on its way. */
   rangeEnded(ran: number, now: number): void {
     this.#hasRun(ran, now);
+    this.#fit();
+    this.#refills = this.#size > 1;
     if (this.#done !== undefined) this.#checkDone();
   }
 
   #hasRun(ran: number, now: number): void {
     this.#durations.add(ran);
     this.#active = now;
-    // Ends leave while the other half of the window runs, so that more is here when it has.
-    const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
-    const due = this.#notes.mustSend(now) || half;
+    const due = this.#notes.mustSend(now) || isHalf(this.#size, this.#window.size, this.#notes.ends);
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();

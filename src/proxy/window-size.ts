@@ -3,9 +3,11 @@ import type { Durations } from './durations.ts';
 import { MAX_WINDOW } from './shared-window.ts';
 
 /** How much work a window holds (ms). */
-const WINDOW_TIME = 2;
+const WINDOW_TIME = 4;
 /** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
 const AHEAD = 5;
+/** In a window below this, a message costs more than the tasks that wait for it. */
+const SMALL = 32;
 /** Durations seen before the window grows. */
 const SEEN = 8;
 
@@ -13,6 +15,15 @@ const SEEN = 8;
 export function windowFor(durations: Durations, size: number): number {
   const duration = durations.upperQuartile;
   const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
-  if (size > 1 && fits > size / 1.5 && fits < size * 1.5) return size;
+  if (size > 1 && fits >= size / 1.5 && fits <= size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;
+}
+
+/**
+ * Whether ends leave: while the other half of the window runs, so that more is here when it has. Of a small window, they
+ * are half of it as well: what comes in small pieces would be answered in smaller ones.
+ */
+export function isHalf(size: number, left: number, ends: number): boolean {
+  const half = size >> 1;
+  return size < SMALL ? left > 0 && left <= half && ends >= half : left === half;
 }

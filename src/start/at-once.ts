@@ -13,6 +13,8 @@ import * as whole from '../protocol/codec/whole.ts';
 import { provide } from '../protocol/lazily.ts';
 import * as kinds from '../proxy/kinds.ts';
 import * as submitGraph from '../proxy/submit-graph.ts';
+import * as taskLog from '../worker/task-log.ts';
+import * as workerLogs from '../worker/worker-logs.ts';
 
 provide(new URL('../manager/inspect.js', import.meta.url), inspect);
 provide(new URL('../manager/local.js', import.meta.url), local);
@@ -24,3 +26,5 @@ provide(new URL('../manager/tasks/tasks.js', import.meta.url), tasks);
 provide(new URL('../protocol/codec/whole.js', import.meta.url), whole);
 provide(new URL('../proxy/kinds.js', import.meta.url), kinds);
 provide(new URL('../proxy/submit-graph.js', import.meta.url), submitGraph);
+provide(new URL('../worker/task-log.js', import.meta.url), taskLog);
+provide(new URL('../worker/worker-logs.js', import.meta.url), workerLogs);

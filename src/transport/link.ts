@@ -3,9 +3,9 @@
  *
  * Everything written in one turn of the event loop leaves in one write: at the end of the chunk that is being received,
  * or, outside of one, as soon as the code that runs now has run (process.nextTick, which comes after the promise
- * callbacks that are ready). A turn of its own that writes more than EARLY sends what it has, so that the other side can
- * begin, and goes on: with twice as much each time up to FLUSH_AT, for a write costs both sides a wake-up. Where something
- * is being received the other side is awake, and FLUSH_AT is the limit from the start. Long frames leave in
+ * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on. Entries, as those of
+ * puts, outside of a chunk begin to leave at EARLY, with twice as much each time: others can begin with them, but a write
+ * costs both sides a wake-up. Long frames leave in
  * parts, as fast as the transport takes them (long-frames.ts); what must not pass them waits behind them.
  */
 import { FrameTooLargeError, ProtocolError } from '../errors.ts';
@@ -15,9 +15,10 @@ import { type Reader, Writer } from '../protocol/wire.ts';
 import { LongFrames, type Side } from './long-frames.ts';
 import type { Transport } from './transport.ts';
 
-/** Bytes after which a turn does not wait for its end: at first, and at most. */
-const EARLY = 16_000;
-const FLUSH_AT = 64_000;
+/** Bytes after which a turn does not wait for its end. */
+const FLUSH_AT = 60_000;
+/** The same for entries, at first: they are work for others, who can begin with it. */
+const EARLY = 4_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
 /** Length, kind. */
@@ -59,6 +60,7 @@ export class Link {
   #closed = false;
   /** The last frame that holds several entries: what follows it at once may still go into it. */
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
+  /** Bytes at which entries leave. */
   #flushAt = EARLY;
   #flushSoon = (): void => {
     this.#scheduled = false;
@@ -162,12 +164,7 @@ export class Link {
       }
       this.#place(start, size);
     }
-    if (this.writer.length > this.#flushAt) this.#flushEarly();
-  }
-
-  #flushEarly(): void {
-    this.flush();
-    this.#flushAt = Math.min(FLUSH_AT, 2 * this.#flushAt);
+    if (this.writer.length > FLUSH_AT) this.flush();
   }
 
   #sort(): void {
@@ -201,9 +198,12 @@ export class Link {
       kind !== shared.kind ||
       handle !== shared.handle ||
       writer.generation !== shared.generation ||
-      shared.end - shared.start > FULL
+      shared.end - shared.start > Math.min(FULL, this.#flushAt)
     ) {
-      if (writer.length > this.#flushAt) this.#flushEarly();
+      if (writer.length > this.#flushAt) {
+        this.flush();
+        this.#flushAt = Math.min(FLUSH_AT, 2 * this.#flushAt);
+      }
       shared.start = this.begin(kind);
       writer.u32(handle);
       shared.kind = kind;

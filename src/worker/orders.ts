@@ -1,5 +1,7 @@
 /** What a worker group and its worker processes tell each other: lines of JSON on a pipe that both inherit. */
 
+import type { TaskLogLine } from './task-log.ts';
+
 /** Descriptors of the worker process. */
 export const CONTROL_PIPE = 3;
 export const PARENT_PIPE = 4;
@@ -28,6 +30,8 @@ export interface WorkerOrders {
   readonly maxTasks?: number | undefined;
   /** Bytes of memory above which it ends after what it runs. */
   readonly maxMemory?: number | undefined;
+  /** What its handlers say goes to its own stderr, or nowhere; default: to its group, as a report. */
+  readonly logs?: 'inherit' | 'ignore' | undefined;
   /** It says so when it has had nothing to do for so long (ms). */
   readonly idle?: number | undefined;
 }
@@ -47,6 +51,8 @@ export type WorkerReport =
   | { readonly failed: { readonly name: string; readonly message: string; readonly stack?: string } }
   /** An error outside of every promise is about to end it. */
   | { readonly crashed: string }
+  /** Its handlers have said something. */
+  | { readonly log: TaskLogLine }
   /** An error of a task that has its outcome already. */
   | { readonly late: LateError };
 

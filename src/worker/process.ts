@@ -30,10 +30,15 @@ import {
   type WorkerOrders,
   type WorkerReport,
 } from './orders.ts';
-import { workWith } from './work.ts';
+import type { LogSink } from './task-log.ts';
+import { ownStderr, workWith } from './work.ts';
 
 /** How long (ms) what runs may go on after a signal. */
 const GRACE = 10_000;
+/** How long (ms) the group may take to read the last of what its handlers have said. */
+const LAST_WORDS = 5_000;
+/** Bytes of what its handlers have said that may wait for the group to read them. */
+const MOST_UNREAD = 1024 * 1024;
 /** How often (ms) the process looks at its memory. */
 const LOOK = 250;
 
@@ -115,7 +120,7 @@ async function run(orders: WorkerOrders): Promise<void> {
   client[started]();
   try {
     const handlers = counted(tasks.handlers, orders.maxTasks);
-    await workWith(source, client, handlers, { concurrency, name, signal: stop.signal });
+    await workWith(source, client, handlers, { concurrency, name, signal: stop.signal }, sinkOf(orders));
     source.loops(-1);
     // Its queue has been shut down: there is nothing left to do but to wait for the end of the group.
     if (!stop.signal.aborted) await once(stop.signal, 'abort');
@@ -126,7 +131,16 @@ async function run(orders: WorkerOrders): Promise<void> {
     if (!expected) process.stderr.write(`worker ${orders.name}: ${String(error)}\n`);
     process.exit(1);
   }
+  await reported();
   process.exit(exitCode);
+}
+
+/** Resolves when the group has read what was said, or is too busy to. */
+function reported(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, LAST_WORDS);
+    pipe.write('', () => resolve());
+  });
 }
 
 /** Takes no more, and ends after what it runs; another process takes its place. */
@@ -179,6 +193,14 @@ function watchIdleness(idle: number, tasks: TaskTaker): void {
     },
     Math.max(10, idle / 4),
   ).unref();
+}
+
+/** Where goes what its handlers say. */
+function sinkOf({ name, logs }: WorkerOrders): LogSink {
+  if (logs === 'inherit') return ownStderr(name);
+  // The group may be busy: what it has not read yet is bounded.
+  const hasRoom = (): boolean => pipe.writableLength < MOST_UNREAD;
+  return { write: (log) => logs !== 'ignore' && report({ log }), hasRoom };
 }
 
 function report(line: WorkerReport): void {

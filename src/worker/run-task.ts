@@ -6,13 +6,18 @@ import {
   ManagerGoneError,
   NonRetryableError,
 } from '../errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import { type Client, during, putChild } from '../proxy/client.ts';
 import type { Leased } from '../proxy/leased-task.ts';
 import { RunningAttempt, type Slots } from '../proxy/running-attempt.ts';
-import type { Handlers, TaskContext } from '../proxy/task-context.ts';
+import type { Handlers, Logger, TaskContext } from '../proxy/task-context.ts';
 import { Handle } from '../proxy/task-handle.ts';
 import type { ChildOptions, LeasedTask, TaskHandle } from '../tasks.ts';
 import type { WaitOptions } from '../waiting.ts';
+import type { LogOutput, LogSink } from './task-log.ts';
+
+/** For handlers that say something. */
+const taskLog = lazily<typeof import('./task-log.ts')>(new URL('./task-log.js', import.meta.url));
 
 /** What a worker loop runs tasks with. */
 export class Runner {
@@ -24,6 +29,8 @@ export class Runner {
   readonly slots: Slots;
   /** An outcome could not be reported, although the lease was not lost. */
   readonly onRefused: (task: LeasedTask, error: unknown) => void;
+  readonly #sink: LogSink;
+  #log: LogOutput | undefined;
 
   constructor(
     handlers: Handlers,
@@ -31,12 +38,24 @@ export class Runner {
     client: Client,
     slots: Slots,
     onRefused: (task: LeasedTask, error: unknown) => void,
+    sink: LogSink,
   ) {
+    this.#sink = sink;
     this.slots = slots;
     this.handlers = handlers;
     this.name = name;
     this.client = client;
     this.onRefused = onRefused;
+  }
+
+  /** What handlers say. */
+  get log(): LogOutput {
+    return (this.#log ??= new (taskLog().LogOutput)(this.#sink));
+  }
+
+  /** They say nothing any more. */
+  endLog(): void {
+    this.#log?.end();
   }
 
   /** An output that cannot be sent is the handler's failure: the lease is still there. */
@@ -179,6 +198,10 @@ export class Context implements TaskContext {
 
   get pid(): number {
     return process.pid;
+  }
+
+  get log(): Logger {
+    return new (taskLog().TaskLog)(this, this.#runner.log);
   }
 
   progress(value: unknown): void {

@@ -2,6 +2,7 @@
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
 import { ConnectionLostError, QueueShutdownError } from '../errors.ts';
+import { lazily } from '../protocol/lazily.ts';
 import type { Client } from '../proxy/client.ts';
 import { LeasedRange } from '../proxy/leased-range.ts';
 import type { Leased } from '../proxy/leased-task.ts';
@@ -17,6 +18,9 @@ import { checkHandlers } from './handlers.ts';
 import { enterHandler, leaveHandler } from './attribution.ts';
 import { runRange } from './run-range.ts';
 import { complete, Context, fail, handlerOf, isHandle, Runner, settle } from './run-task.ts';
+import type { LogSink } from './task-log.ts';
+
+const workerLogs = lazily<typeof import('./worker-logs.ts')>(new URL('./worker-logs.js', import.meta.url));
 
 /** How a worker loop runs. */
 export interface WorkOptions {
@@ -38,7 +42,14 @@ export interface WorkOptions {
  */
 export async function work<H>(queue: TaskQueueProxy<H>, handlers: H, options: WorkOptions = {}): Promise<void> {
   const { name, tags, resources } = options;
-  await workWith(queue[takerFor]({ name, tags, resources }), queue[home], checkHandlers(handlers, 'work()'), options);
+  const taker = queue[takerFor]({ name, tags, resources });
+  await workWith(
+    taker,
+    queue[home],
+    checkHandlers(handlers, 'work()'),
+    options,
+    ownStderr(name ?? `pid ${process.pid}`),
+  );
 }
 
 /** The loop on what a taker gets. */
@@ -47,13 +58,14 @@ export async function workWith(
   client: Client,
   handlers: Handlers,
   options: WorkOptions,
+  sink: LogSink,
 ): Promise<void> {
   const { concurrency = 1, signal, name = `pid ${process.pid}` } = options;
   if (!(Number.isInteger(concurrency) && concurrency >= 1)) {
     throw new RangeError(`concurrency must be a whole number of at least 1, not ${concurrency}`);
   }
   const flows = new Flows(concurrency, signal !== undefined, () => loop(source, runner, flows));
-  const runner = new Runner(handlers, name, client, flows, onRefused);
+  const runner = new Runner(handlers, name, client, flows, onRefused, sink);
   source.prepare();
   source.loops(1);
   const end = (): void => flows.end();
@@ -65,6 +77,7 @@ export async function workWith(
     signal?.removeEventListener('abort', end);
     source.giveBack();
     await source.settled();
+    runner.endLog();
     // After what it gives back: what was broadcast to it is nobody's then.
     source.loops(-1);
   }
@@ -156,6 +169,14 @@ function runReady(
 
 async function runHeard(source: TaskTaker, task: Leased, runner: Runner, flows: Flows): Promise<unknown> {
   return (await source.heard(task)) ? runReady(source, task, runner, flows) : undefined;
+}
+
+/** What handlers of that worker say goes to this process's stderr. */
+export function ownStderr(worker: string): LogSink {
+  return {
+    write: (line) => workerLogs().writeTagged({ worker, pid: process.pid, stream: 'log', ...line }),
+    hasRoom: () => true,
+  };
 }
 
 function onRefused(task: LeasedTask, error: unknown): void {

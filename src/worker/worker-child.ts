@@ -94,7 +94,7 @@ export class WorkerChild {
     this.ended = this.#ends(child);
     this.ready = this.#becomesReady(child, listener);
     this.ready.catch(() => {});
-    this.#tell(orders);
+    this.#tell(logs === 'inherit' || logs === 'ignore' ? { ...orders, logs } : orders);
   }
 
   /** Only while it starts or ends does it keep this process alive. */
@@ -191,6 +191,8 @@ export class WorkerChild {
             this.retired = true;
           } else if ('idle' in report) {
             listener.idle(this);
+          } else if ('log' in report) {
+            this.#logs?.said(report.log);
           } else if ('late' in report) {
             listener.late(this, report.late);
           } else if ('crashed' in report) {

@@ -5,14 +5,20 @@
  */
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { LogBudget, LONGEST_LINE } from './log-budget.ts';
+import { escaped } from './log-text.ts';
+import type { TaskLogEntry, TaskLogLine } from './task-log.ts';
 
-/** One line that a worker wrote, without its end. Control characters in it are written as `\xNN`. */
+/** One line that a worker wrote, or a handler of it said, without its end. Control characters in it are written as `\xNN`. */
 export interface WorkerLog {
   /** Name of the worker. */
   readonly worker: string;
   readonly pid: number;
-  readonly stream: 'stdout' | 'stderr';
+  /** `'log'`: said by `context.log`. */
+  readonly stream: 'stdout' | 'stderr' | 'log';
   readonly text: string;
+  /** With the first line of what was said by `context.log`. */
+  readonly entry?: TaskLogEntry;
   /** Where `text` says that lines were dropped: how many. */
   readonly dropped?: number;
 }
@@ -20,17 +26,10 @@ export interface WorkerLog {
 /**
  * Where the output of workers goes. `'tagged'`: each line to this process's own stdout or stderr, behind the worker's
  * name, at most 256 KiB a second of each worker (1 MiB at once); what is more is dropped, and counted in a line. A
- * function is given the same lines. `'inherit'`: straight to this process's own, unbounded. `'ignore'`: nowhere.
+ * function is given the same lines. `'inherit'`: straight to this process's own, unbounded. `'ignore'`: nowhere. What
+ * handlers say by `context.log` goes the same way, bounded by itself; where it goes to a stream, that is stderr.
  */
 export type WorkerLogs = 'tagged' | 'inherit' | 'ignore' | ((line: WorkerLog) => void);
-
-/** Bytes that a worker may write in a second, and how many of them at once. */
-const RATE = 256 * 1024;
-const BURST = 1024 * 1024;
-/** Bytes of one line that are shown. */
-const LONGEST_LINE = 8 * 1024;
-/** What was dropped is told after so long (ms), or at the end. */
-const TELL_AFTER = 1_000;
 
 const NEWLINE = 10;
 const OUT_OF_MEMORY = 'heap out of memory';
@@ -39,17 +38,21 @@ const OUT_OF_MEMORY = 'heap out of memory';
 export class LogReader {
   readonly #worker: { readonly name: string; readonly pid: number };
   readonly #write: (line: WorkerLog) => void;
-  #credit = BURST;
-  #creditAt = performance.now();
-  #dropped = 0;
-  #droppedBytes = 0;
-  #telling: NodeJS.Timeout | undefined;
+  readonly #budget: LogBudget;
   /** V8 has said on stderr that its heap is full. */
   outOfMemory = false;
 
   constructor(worker: { readonly name: string; readonly pid: number }, write: (line: WorkerLog) => void) {
     this.#worker = worker;
     this.#write = write;
+    const { name, pid } = worker;
+    this.#budget = new LogBudget((text, dropped) => write({ worker: name, pid, stream: 'stderr', text, dropped }));
+  }
+
+  /** A line of what its handlers have said: bounded over there. */
+  said(line: TaskLogLine): void {
+    const { name: worker, pid } = this.#worker;
+    this.#write({ worker, pid, stream: 'log', ...line });
   }
 
   /** Reads one of its streams to the end. */
@@ -58,11 +61,11 @@ export class LogReader {
     readable.on('error', () => {});
     readable.on('data', (chunk: Buffer) => {
       if (stream === 'stderr' && chunk.includes(OUT_OF_MEMORY)) this.outOfMemory = true;
-      this.#refill();
+      this.#budget.refill();
       let from = 0;
       for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
-        if (line.bytes === 0 && !this.#mayWrite(end - from)) {
-          this.#drop(end - from);
+        if (line.bytes === 0 && !this.#budget.mayWrite(end - from)) {
+          this.#budget.drop(end - from);
         } else {
           line.add(chunk, from, end);
           this.#line(stream, line);
@@ -72,46 +75,20 @@ export class LogReader {
       line.add(chunk, from, chunk.length);
     });
     readable.once('close', () => {
-      this.#refill();
+      this.#budget.refill();
       if (line.bytes > 0) this.#line(stream, line);
-      this.#tell();
+      this.#budget.tell();
     });
-  }
-
-  #refill(): void {
-    const now = performance.now();
-    this.#credit = Math.min(BURST, this.#credit + ((now - this.#creditAt) / 1_000) * RATE);
-    this.#creditAt = now;
   }
 
   #line(stream: 'stdout' | 'stderr', line: Line): void {
     const { bytes } = line;
-    if (!this.#mayWrite(bytes)) {
+    if (!this.#budget.mayWrite(bytes)) {
       line.clear();
-      return this.#drop(bytes);
+      return this.#budget.drop(bytes);
     }
-    this.#credit -= Math.min(bytes, LONGEST_LINE);
+    this.#budget.spend(bytes);
     this.#write({ worker: this.#worker.name, pid: this.#worker.pid, stream, text: line.take() });
-  }
-
-  #mayWrite(bytes: number): boolean {
-    return this.#credit >= Math.min(bytes, LONGEST_LINE);
-  }
-
-  #drop(bytes: number): void {
-    this.#dropped++;
-    this.#droppedBytes += bytes;
-    this.#telling ??= setTimeout(() => this.#tell(), TELL_AFTER).unref();
-  }
-
-  #tell(): void {
-    clearTimeout(this.#telling);
-    this.#telling = undefined;
-    if (this.#dropped === 0) return;
-    const text = `(${this.#dropped} lines, ${this.#droppedBytes} bytes, were dropped: a worker may write ${RATE} bytes a second)`;
-    const { name: worker, pid } = this.#worker;
-    this.#write({ worker, pid, stream: 'stderr', text, dropped: this.#dropped });
-    this.#dropped = this.#droppedBytes = 0;
   }
 }
 
@@ -146,16 +123,7 @@ class Line {
   }
 }
 
-/** Nothing that a terminal would obey: no escape sequence, no return to the line's start, no change of direction. */
-function escaped(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is looked for
-  return text.replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    const code = character.charCodeAt(0).toString(16);
-    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
-  });
-}
-
 /** `'tagged'`: to this process's own streams. */
 export function writeTagged({ worker, stream, text }: WorkerLog): void {
-  process[stream].write(`[${worker}] ${text}\n`);
+  process[stream === 'stdout' ? 'stdout' : 'stderr'].write(`[${escaped(worker)}] ${text}\n`);
 }

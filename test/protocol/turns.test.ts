@@ -60,25 +60,36 @@ describe('one write for a turn', () => {
     expect(there.writes).toBe(1);
   });
 
-  test('a turn that writes much does not wait for its end: some leaves early, and then twice as much at a time', async () => {
+  test('a turn that writes more than 60,000 bytes does not wait for its end', async () => {
     const { connect } = await listening();
     const client = await connect();
     const dict = client.dict('d');
     await dict.size();
     const there = countSends(connectionUnder(client).link.transport);
-    const after: number[] = [];
-    const sets = Array.from({ length: 10 }, (_, i) => {
-      const set = dict.set(String(i), 'x'.repeat(20_000));
-      after.push(there.writes);
-      return set;
-    });
-    expect(after).toEqual([1, 1, 2, 2, 2, 2, 3, 3, 3, 3]); // more than 16,000, 32,000 and 64,000 bytes
+    const sets = Array.from({ length: 10 }, (_, i) => dict.set(String(i), 'x'.repeat(50_000)));
+    expect(there.writes).toBe(5);
     await Promise.all(sets);
-    expect(there.writes).toBe(4);
-    const again = dict.set('again', 'x'.repeat(20_000));
-    expect(there.writes).toBe(5); // the next turn begins anew
-    await again;
+    expect(there.writes).toBe(5);
   });
+});
+
+test('many puts of one turn leave in parts, each twice as large as the last, and so does the next turn’s', async () => {
+  const { connect } = await listening();
+  const client = await connect();
+  const tasks = client.tasks('new');
+  await tasks.put('job', 0);
+  const spy = vi.spyOn(connectionUnder(client).link.transport, 'send');
+  onTestFinished(() => spy.mockRestore());
+  const sizes = (): number[] => spy.mock.calls.map(([bytes]) => bytes.length);
+  for (let turn = 0; turn < 2; turn++) {
+    spy.mockClear();
+    const puts = Array.from({ length: 400 }, () => tasks.put('job', 'x'.repeat(100)));
+    const early = sizes();
+    expect(early.length).toBe(3);
+    early.forEach((size, i) => expect(size / (4_000 * 2 ** i)).toBeCloseTo(1, 1));
+    await Promise.all(puts);
+    expect(sizes().length).toBe(4);
+  }
 });
 
 describe('answers that follow each other share a frame', () => {

@@ -93,6 +93,20 @@ describe.each(places)('%s', (place) => {
     await expect(queue.map('trying', failing, { chunkSize: 25 }).toArray()).rejects.toThrow(TaskFailedError);
   });
 
+  test('with a window that short tasks have made large, a worker holds two ranges, and leaves the rest to others', async () => {
+    const queue = await aQueue({ count: 1 });
+    await Promise.all(numbers(5000).map((n) => queue.run('double', n)));
+    const gate = aGate();
+    const outputs = queue.map(
+      'blocking',
+      numbers(500).map((n) => ({ n, file: n === 0 ? gate.file : undefined })),
+    );
+    await until(async () => (await queue.dict.counts()).leased > 0);
+    expect((await queue.dict.counts()).leased).toBeLessThanOrEqual(2);
+    gate.open();
+    expect(await outputs.toArray()).toEqual(numbers(500));
+  });
+
   test('W1 W7 what waits behind a long input goes to whoever has nothing to do', async () => {
     const queue = await aQueue();
     const gate = aGate();

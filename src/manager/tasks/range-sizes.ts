@@ -1,7 +1,7 @@
-/** How many inputs of a `map` go with one lease: about a millisecond of work, fewer towards the end. */
+/** How many inputs of a `map` go with one lease: about two milliseconds of work, fewer towards the end. */
 
 /** How much work a range holds (ms): the window of a worker is two of them. */
-const RANGE_TIME = 1;
+const RANGE_TIME = 2;
 /** Most inputs of a range, whatever they take. */
 export const MOST_INPUTS = 4096;
 /** Towards the end so many ranges should be left for each taker: they get smaller, down to half of their time. */

@@ -14,6 +14,9 @@ import type { Session } from '../session.ts';
 import { failureItem } from './payload.ts';
 import { amountsOf, tagsOf, wordOf } from './rules.ts';
 
+/** Ranges take longer than the short tasks that a window of more than so many was made for. */
+const FEW = 8;
+
 /** The worker as records show it: kept by every task that it held. */
 export interface WorkerInfo {
   readonly name: string;
@@ -74,6 +77,9 @@ export class Taker implements Holder {
   readonly leases = new Map<number, Task>();
   /** Most tasks it wants to hold; 1: only what it asks for. */
   window = 1;
+  /** First leases of the ranges that it was given last. */
+  #rangeBefore = 0;
+  #lastRange = 0;
   /** Leases up to this one have started. */
   started = 0;
   /** Executions that it completed or failed. */
@@ -140,7 +146,24 @@ export class Taker implements Holder {
 
   /** There is room for another task that it did not ask for by a call. */
   get hungry(): boolean {
-    return this.window > 1 && this.leases.size - this.lent.size < this.window && !this.session.congested;
+    return (
+      this.window > 1 &&
+      this.leases.size - this.lent.size < this.window &&
+      !this.session.congested &&
+      (this.window <= FEW || !this.#hasRanges)
+    );
+  }
+
+  /** It was given a range, under that lease and those that follow. */
+  gotRange(lease: number): void {
+    this.#rangeBefore = this.#lastRange;
+    this.#lastRange = lease;
+  }
+
+  /** What each of its last two ranges began with has not ended: in a window made for short tasks, more would be too much. */
+  get #hasRanges(): boolean {
+    const before = this.#rangeBefore;
+    return before > 0 && this.leases.has(before) && this.leases.has(this.#lastRange);
   }
 
   /** It has tasks that it may not have started. */

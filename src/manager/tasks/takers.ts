@@ -291,7 +291,9 @@ export class Takers {
     if (limit < Infinity) taker.limit(task.lease, limit);
     // With a window of one, a task goes straight to the caller who asked for it.
     else if (asked && taker.window === 1) taker.started = task.lease;
-    this.#send(taker, task, limit < Infinity, ranges && asRange(taker, task, limit));
+    const range = ranges && asRange(taker, task, limit);
+    if (range) taker.gotRange(task.lease);
+    this.#send(taker, task, limit < Infinity, range);
     return true;
   }
 

@@ -4,6 +4,9 @@
  * that time, and as long as what is under way stays small.
  */
 const BEGIN = 1000;
+/** From this size on, room is left until it is this part of it, so that inputs are put many at a time. */
+const WIDE = 256;
+const PART = 8;
 const MOST = 1 << 16;
 const GROWTH = 4;
 /** ms */
@@ -27,6 +30,11 @@ export class LookAhead {
   constructor(given: number | undefined, least: number) {
     this.#grows = given === undefined;
     this.size = given ?? Math.max(BEGIN, least);
+  }
+
+  /** Room for fewer is left. Where hardly more are under way than there are workers, none of them waits for another. */
+  get least(): number {
+    return this.size < WIDE ? 1 : Math.floor(this.size / PART);
   }
 
   /** So many inputs of so many bytes have been put. */

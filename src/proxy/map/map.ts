@@ -1,7 +1,7 @@
 /**
  * `map`: one stream of outcomes for one of inputs.
  *
- *     inputs ──▶ bundles ──PUT──▶ manager: leases of so many as make about a millisecond of work ──▶ workers
+ *     inputs ──▶ bundles ──PUT──▶ manager: leases of so many as make about two milliseconds of work ──▶ workers
  *     reader ◀── results ◀──────────────────────────────ITEMS────────────────────────────────────────┘
  *
  * What is under way, or done and not read, is bounded (look-ahead.ts). Inputs that name proxies or jobs go by
@@ -25,7 +25,7 @@ export interface MapOptions extends Omit<StreamOptions, 'inFlight'>, Omit<PutOpt
    * small and soon done.
    */
   inFlight?: number | undefined;
-  /** How many inputs a worker takes at once. 'auto' (default): as many as make about a millisecond of work. */
+  /** How many inputs a worker takes at once. 'auto' (default): as many as make about two milliseconds of work. */
   chunkSize?: number | 'auto' | undefined;
   /** 'throw' (default): the first failure ends the stream and cancels the rest. 'yield': each input has its outcome. */
   onError?: 'throw' | 'yield' | undefined;
@@ -232,8 +232,13 @@ export class MapStream<T> extends Stream<T> implements Receiver {
 
   // --- the inputs' side ---
 
+  get #room(): number {
+    return this.#stopped || this.#exhausted ? 0 : this.#lookAhead.size - (this.#pulled - this.#results.read);
+  }
+
+  /** There is enough of it to be worth a message. */
   get #hasRoom(): boolean {
-    return this.#pulled - this.#results.read < this.#lookAhead.size && !this.#stopped && !this.#exhausted;
+    return this.#room >= this.#lookAhead.least;
   }
 
   /** Reads of one turn make room together. */
@@ -257,7 +262,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
     const source = this.#source as Iterator<unknown>;
     this.#asking = true;
     try {
-      for (let many = 1; this.#hasRoom; many++) {
+      for (let many = 1; this.#room > 0; many++) {
         const { value, done } = source.next();
         if (done === true) this.#exhausted = true;
         else this.#add(value);
@@ -281,7 +286,7 @@ export class MapStream<T> extends Stream<T> implements Receiver {
       this.#sent(this.#inputs.send());
     };
     try {
-      while (this.#hasRoom) {
+      while (this.#room > 0) {
         const { value, done } = await this.#source.next();
         if (done === true) {
           this.#exhausted = true;
