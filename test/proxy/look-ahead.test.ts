@@ -30,6 +30,7 @@ describe('inputs of a map that is read one by one', () => {
     let read = 0;
     for await (const output of client.tasks(name).map('double', numbers, { inFlight })) {
       expect(output).toBe(2 * read++);
+      await new Promise(setImmediate);
     }
     expect(read).toBe(2000);
     const puts = begun.mock.calls.filter(([kind]) => kind === ToManager.PUT).length;
