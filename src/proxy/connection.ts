@@ -271,6 +271,8 @@ export class Connection extends EventEmitter {
     });
     if (this.#waiting > 0) this.link.transport.ref();
     else this.link.transport.unref();
+    // In the manager's own process there is nobody to be ahead of.
+    if (this.#enter !== undefined) this.arenas.prepare();
   }
 
   #nextCall(): number {

@@ -17,6 +17,8 @@ import type { Transport } from './transport.ts';
 const FLUSH_AT = 60_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
+/** What is said aside leaves after so long (ms) where nothing else does. */
+const ASIDE = 5;
 /** Length, kind. */
 const FRAME_HEADER = 5;
 /** Length, kind, handle. */
@@ -54,6 +56,9 @@ export class Link {
   #closed = false;
   /** The last frame that holds several entries: what follows it at once may still go into it. */
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
+  /** What writes frames that nobody waits for. */
+  #asides: (() => void)[] = [];
+  #asideTimer: NodeJS.Timeout | undefined;
   #flushSoon = (): void => {
     this.#scheduled = false;
     this.flush();
@@ -246,7 +251,31 @@ export class Link {
     return writer.endFrame(shared.start) - 4;
   }
 
+  /**
+   * `write` writes frames for which nobody waits: with the next bytes that leave, or after 5 ms. So it wakes no process
+   * by itself while others are under way, and never comes into the middle of a frame.
+   */
+  aside(write: () => void): void {
+    if (this.#closed || this.#asides.push(write) > 1) return;
+    this.#asideTimer ??= setTimeout(() => {
+      this.#asideTimer = undefined;
+      this.#sayAsides();
+      this.flush();
+    }, ASIDE).unref();
+  }
+
+  /** The caller flushes. */
+  #sayAsides(): void {
+    const scheduled = this.#scheduled;
+    this.#scheduled = true;
+    const due = this.#asides;
+    this.#asides = [];
+    for (const write of due) write();
+    this.#scheduled = scheduled;
+  }
+
   flush(): void {
+    if (this.#asides.length > 0 && this.writer.length > 0) this.#sayAsides();
     if (this.writer.length > 0) {
       this.#sent = true;
       this.transport.send(this.writer.take());
@@ -287,6 +316,8 @@ export class Link {
   #ended(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#asideTimer);
+    this.#asides = [];
     this.decoder.stop();
     this.#assembly.drop();
     this.#long?.drop();
