@@ -136,8 +136,9 @@ export class Arena {
   readonly capacity: number;
   readonly file: number;
   #owner: ArenaOwner | undefined;
-  /** Length by offset. */
+  /** Length by offset; and the offsets in their order. */
   readonly #regions = new Map<number, number>();
+  readonly #offsets: number[] = [];
   /** Of ended tasks, by offset, the oldest first; and their bytes. */
   readonly #resting = new Map<number, WeakRef<StoredPayload>>();
   #restingBytes = 0;
@@ -173,12 +174,14 @@ export class Arena {
     if (length === 0 || offset < ARENA_START || end > ARENA_START + this.capacity || !reaches(this.file, end)) {
       throw new ProtocolError(`a region of ${length} bytes at ${offset}, which is not within its arena`);
     }
-    for (const [from, other] of this.#regions) {
-      if (from < end && offset < from + other) {
-        throw new ProtocolError(`a region of ${length} bytes at ${offset}, where another one is`);
-      }
+    const next = this.#placeOf(offset);
+    const before = this.#offsets[next - 1];
+    const over = before !== undefined && before + (this.#regions.get(before) as number) > offset;
+    if (over || (this.#offsets[next] ?? Infinity) < end) {
+      throw new ProtocolError(`a region of ${length} bytes at ${offset}, where another one is`);
     }
     const payload = new StoredPayload(this, region);
+    this.#offsets.splice(next, 0, offset);
     this.#regions.set(offset, length);
     this.#forgotten.register(payload, offset, payload);
     return payload;
@@ -217,14 +220,28 @@ export class Arena {
     if (this.#closed) return;
     this.#closed = true;
     this.#regions.clear();
+    this.#offsets.length = 0;
     closeSync(this.file);
     this.#ended();
+  }
+
+  /** How many regions begin before it: busy arenas hold hundreds. */
+  #placeOf(offset: number): number {
+    let from = 0;
+    let to = this.#offsets.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if ((this.#offsets[middle] as number) < offset) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 
   #freeAt(offset: number): void {
     const length = this.#regions.get(offset);
     if (this.#closed || length === undefined) return;
     this.#regions.delete(offset);
+    this.#offsets.splice(this.#placeOf(offset), 1);
     if (this.#resting.delete(offset)) this.#restingBytes -= length;
     if (this.#owner !== undefined) this.#owner.freed(offset);
     else if (this.#regions.size === 0) this.close();

@@ -7,6 +7,8 @@ import type { Session } from './session.ts';
 
 /** While there are no more arenas than this, all who have one are told of each other's before anything comes from there. */
 const FEW = 32;
+/** While there are no more than this, a client is given one before it has anything to put there. */
+const EARLY = 8;
 
 export class SessionArenas {
   readonly #session: Session;
@@ -26,7 +28,7 @@ export class SessionArenas {
   frame(kind: number, reader: Reader): void {
     switch (kind) {
       case ToManager.WANT_ARENA:
-        return this.#create();
+        return this.#create(reader.u8() === 1);
       case ToManager.OPENED: {
         const arena = reader.u32();
         const open = reader.u8() === 1;
@@ -80,12 +82,13 @@ export class SessionArenas {
     });
   }
 
-  #create(): void {
+  /** `early`: nobody waits for it. */
+  #create(early: boolean): void {
     const { manager, link } = this.#session;
     // One that the client could not open is not made anew.
-    if (this.#made) return;
+    if (this.#made || (early && manager.arenas.size >= EARLY)) return;
     const freed = (offset: number): void =>
-      this.#send(() => {
+      link.aside(() => {
         const start = link.begin(ToClient.FREED);
         link.writer.u48(offset);
         link.end(start);

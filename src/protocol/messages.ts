@@ -122,7 +122,10 @@ export const ToManager = {
   /** u32 call, u32 count: so many more values of the feed that answers the call have been read */
   READ: 40,
 
-  /** nothing: large values are to be sent, and an arena is wanted for them. Answered by ARENA where there is one. */
+  /**
+   * u8 1 = nothing large is there yet: an arena is wanted for large values that may come, while few have one. Answered by
+   * ARENA where there is one to give.
+   */
   WANT_ARENA: 54,
   /** u32 arena, u8 1 = its file is open here: regions of it may be named to this client */
   OPENED: 55,

@@ -24,6 +24,7 @@ export class Arenas implements Storage {
   readonly #link: Link;
   readonly #pid: number;
   #own: { readonly arena: number; readonly writer: ArenaWriter } | undefined;
+  /** For what was there to be put. Once: a manager that has none to give will have none later either. */
   #asked = false;
   #closed = false;
   #copied: Region[] = [];
@@ -38,7 +39,9 @@ export class Arenas implements Storage {
 
   put(pieces: readonly Uint8Array[], length: number): Region | undefined {
     if (this.#own === undefined) {
-      this.#ask();
+      // Not into the middle of the frame in hand.
+      if (!this.#asked) setImmediate(() => this.#ask());
+      this.#asked = true;
       return undefined;
     }
     // What is over the limit on messages is refused where it is sent.
@@ -84,10 +87,10 @@ export class Arenas implements Storage {
     return item;
   }
 
-  /** What lies there is needed no more. Said once this turn is over: somebody waits for what is sent in it, not for this. */
+  /** What lies there is needed no more. */
   skip(region: Region): void {
     if (this.#copied.push(region) > 1) return;
-    setImmediate(() => {
+    this.#link.aside(() => {
       const copied = this.#copied;
       this.#copied = [];
       if (this.#closed) return;
@@ -123,14 +126,16 @@ export class Arenas implements Storage {
     this.#own = undefined;
   }
 
-  /** Once: a manager that has none to give will have none later either. */
-  #ask(): void {
-    if (this.#asked || this.#closed || process.platform !== 'linux') return;
-    this.#asked = true;
-    // Not into the middle of the frame in hand.
-    setImmediate(() => {
-      if (!this.#closed) this.#link.end(this.#link.begin(ToManager.WANT_ARENA));
-    });
+  /** Asks for one before there is anything to put there, so that the first large value finds it. */
+  prepare(): void {
+    this.#ask(true);
+  }
+
+  #ask(early = false): void {
+    if (this.#closed || this.#own !== undefined || process.platform !== 'linux') return;
+    const start = this.#link.begin(ToManager.WANT_ARENA);
+    this.#link.writer.u8(early ? 1 : 0);
+    this.#link.end(start);
   }
 
   #told(reader: Reader): void {

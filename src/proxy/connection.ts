@@ -276,6 +276,8 @@ export class Connection extends EventEmitter {
       closed: (error) => this.#lost(error),
     });
     this.#alive.begin(this.link.transport);
+    // In the manager's own process there is nobody to be ahead of.
+    if (this.#enter !== undefined) this.arenas.prepare();
   }
 
   #nextCall(): number {

@@ -21,6 +21,8 @@ const FLUSH_AT = 60_000;
 const EARLY = 4_000;
 /** A frame of several entries takes no more of them from this size (bytes) on. */
 const FULL = 16_000;
+/** What is said aside leaves after so long (ms) where nothing else does. */
+const ASIDE = 5;
 /** Length, kind. */
 const FRAME_HEADER = 5;
 /** Length, kind, handle. */
@@ -62,6 +64,9 @@ export class Link {
   #shared = { kind: 0, handle: 0, start: 0, end: -1, generation: -1, entry: 0 };
   /** Bytes at which entries leave. */
   #flushAt = EARLY;
+  /** What writes frames that nobody waits for. */
+  #asides: (() => void)[] = [];
+  #asideTimer: NodeJS.Timeout | undefined;
   #flushSoon = (): void => {
     this.#scheduled = false;
     this.flush();
@@ -258,7 +263,31 @@ export class Link {
     return writer.endFrame(shared.start) - 4;
   }
 
+  /**
+   * `write` writes frames for which nobody waits: with the next bytes that leave, or after 5 ms. So it wakes no process
+   * by itself while others are under way, and never comes into the middle of a frame.
+   */
+  aside(write: () => void): void {
+    if (this.#closed || this.#asides.push(write) > 1) return;
+    this.#asideTimer ??= setTimeout(() => {
+      this.#asideTimer = undefined;
+      this.#sayAsides();
+      this.flush();
+    }, ASIDE).unref();
+  }
+
+  /** The caller flushes. */
+  #sayAsides(): void {
+    const scheduled = this.#scheduled;
+    this.#scheduled = true;
+    const due = this.#asides;
+    this.#asides = [];
+    for (const write of due) write();
+    this.#scheduled = scheduled;
+  }
+
   flush(): void {
+    if (this.#asides.length > 0 && this.writer.length > 0) this.#sayAsides();
     if (this.writer.length > 0) {
       this.#sent = true;
       this.transport.send(this.writer.take());
@@ -302,6 +331,8 @@ export class Link {
   #ended(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#asideTimer);
+    this.#asides = [];
     this.decoder.stop();
     this.#assembly.drop();
     this.#long?.drop();

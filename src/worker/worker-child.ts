@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
-import { workerArguments } from '../proxy/engine.ts';
+import { workerAllocator, workerArguments } from '../proxy/engine.ts';
 import { CONTROL_PIPE, type DrainOrder, type LateError, PARENT_PIPE, readLines } from './orders.ts';
 import type { WorkerOrders, WorkerReport } from './orders.ts';
 import { LogReader, type WorkerLogs, writeTagged } from './worker-logs.ts';
@@ -43,7 +43,7 @@ export function spawnWorker({ logs, execArgv, env }: ChildSettings): ChildProces
   return spawn(process.execPath, [...workerArguments, ...execArgv, entry], {
     stdio: ['ignore', output, output, 'pipe', 'pipe'],
     detached: true,
-    env: env === undefined ? process.env : { ...process.env, ...env },
+    env: { ...workerAllocator, ...process.env, ...env },
   });
 }
 

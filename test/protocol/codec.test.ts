@@ -521,6 +521,61 @@ describe('straight into a frame and out of it', () => {
   });
 });
 
+describe('a Buffer alone, which has a way of its own from 64 KiB on', () => {
+  const LEAST = 1 << 16;
+  const straight = (value: unknown): Uint8Array => {
+    const writer = new Writer();
+    expect(encodeTo(writer, value)).toBe(false);
+    return (new Reader(writer.take()).item() as Packed).bytes;
+  };
+
+  test.each([LEAST - 1, LEAST, LEAST + 1, 3 * LEAST])('P1 %i bytes: as by the long way, and back', (length) => {
+    const value = Buffer.from(new ArrayBuffer(length + 8), 3, length).fill(7);
+    const bytes = straight(value);
+    expect(Buffer.compare(bytes, packed(value).bytes)).toBe(0);
+    for (const owns of [true, false]) {
+      const writer = new Writer();
+      writer.item(new Packed(bytes));
+      const frame = Buffer.from(new Uint8Array(writer.take()).buffer);
+      const back = decodeFrom(new Reader(frame, 0, frame.length, owns)) as Buffer;
+      expect(isDeepStrictEqual(back, value)).toBe(true);
+      frame.fill(0);
+      // Where nobody else has the memory it stays there: from that size on.
+      expect(back.equals(value)).toBe(!(owns && length >= LEAST));
+    }
+  });
+
+  test('P2 what would be lost is refused as by the long way', () => {
+    const extra = Object.assign(Buffer.alloc(LEAST), { extra: 1 });
+    const refused: [Buffer, string][] = [
+      [extra, 'an extra property'],
+      [Object.assign(Buffer.alloc(LEAST), { [Symbol('s')]: 1 }), 'symbol'],
+      [Buffer.from(new SharedArrayBuffer(LEAST)), 'a SharedArrayBuffer'],
+      [
+        Buffer.from(
+          new (ArrayBuffer as never as new (n: number, o: object) => ArrayBuffer)(LEAST, { maxByteLength: 2 * LEAST }),
+        ),
+        'resizable',
+      ],
+    ];
+    for (const [value, why] of refused) {
+      expect(() => straight(value)).toThrow(why);
+      expect(() => encode(value)).toThrow(why);
+    }
+    const subclass = Object.setPrototypeOf(Buffer.alloc(LEAST), Object.create(Buffer.prototype)) as Buffer;
+    expect(() => straight(subclass)).toThrow(UnserializableError);
+  });
+
+  test('S8 with another length than its bytes it is a ProtocolError', () => {
+    const bytes = Buffer.from(straight(Buffer.alloc(2 * LEAST)));
+    for (const wrong of [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.of(0)])]) {
+      const writer = new Writer();
+      writer.item(new Packed(wrong));
+      expect(() => decodeFrom(new Reader(writer.take()))).toThrow(ProtocolError);
+    }
+  });
+});
+
 describe('canonical bytes', () => {
   const same = (a: unknown, b: unknown): boolean => sameValue(encode(a), encode(b));
 

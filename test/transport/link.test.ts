@@ -1,6 +1,6 @@
 /** Frames of several entries, as a link writes them and a peer reads them. */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FrameTooLargeError } from 'quartermaster';
 import { FrameDecoder } from '#qm/protocol/frames.js';
 import { Link } from '#qm/transport/link.js';
@@ -127,4 +127,42 @@ test('a frame takes no more entries once it has 16 kB', () => {
   for (let i = 0; i < 20; i++) write(link, { kind: 1, handle: 0, size: 4_000 }, false);
   link.flush();
   for (const { size } of framesOf(sent)) expect(size).toBeLessThan(16_000 + 4_100);
+});
+
+describe('what is said aside', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+  afterEach(() => void vi.useRealTimers());
+  const said = (link: Link, size: number) => (): void => write(link, { kind: 2, handle: 0, size }, false);
+
+  test('leaves with the next bytes, behind them', () => {
+    const { transport, sent } = keeping();
+    const link = new Link(transport, 70_000, handlers);
+    link.aside(said(link, 1));
+    link.aside(said(link, 2));
+    link.flush();
+    expect(sent).toEqual([]);
+    write(link, { kind: 1, handle: 7, size: 3 }, false);
+    link.flush();
+    expect(sent.length).toBe(1);
+    expect(framesOf(sent).flatMap(({ entries }) => entries.map(({ size }) => size))).toEqual([3, 1, 2]);
+    vi.advanceTimersByTime(1_000);
+    expect(sent.length).toBe(1);
+  });
+
+  test('leaves by itself after 5 ms, and not at all once the link has ended', () => {
+    const { transport, sent } = keeping();
+    let ended: ((error?: Error) => void) | undefined;
+    const receive: Transport['receive'] = ({ closed }) => void (ended = closed);
+    const link = new Link({ ...transport, receive }, 70_000, handlers);
+    link.aside(said(link, 1));
+    vi.advanceTimersByTime(4);
+    expect(sent).toEqual([]);
+    vi.advanceTimersByTime(1);
+    expect(sent.length).toBe(1);
+    link.aside(said(link, 1));
+    ended?.();
+    link.aside(said(link, 1));
+    vi.advanceTimersByTime(1_000);
+    expect(sent.length).toBe(1);
+  });
 });

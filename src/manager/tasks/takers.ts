@@ -109,7 +109,7 @@ export class Takers {
       const waiting = new Call(taker.session, call, false);
       waiting.park(this.#kinds.wait(waiting, taker).leave);
       taker.hungryPeers.delete(taker);
-      this.#recall();
+      this.#recall(taker);
     }
   }
 
@@ -350,8 +350,9 @@ export class Takers {
   }
 
   /** Somebody waits with nothing to do: ask those who hold un-started tasks for them, whatever their window is by now. */
-  #recall(): void {
-    for (const taker of this.#all) if (taker.spare > 0) taker.recall();
+  #recall(waits: Taker): void {
+    // What is on its way to the one who waits is what it waits for: called back, it would come after later ones.
+    for (const taker of this.#all) if (taker !== waits && taker.spare > 0) taker.recall();
   }
 
   #lose(taker: Taker, how: ProcessEnd): void {
