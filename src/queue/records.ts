@@ -77,7 +77,8 @@ export class Records {
   /** A task, or where its short record lies. */
   readonly #byNumber = new Numbered<Task | number>();
   readonly #short = new ShortRecords();
-  readonly #byId = new Map<string, Task>();
+  /** Under an id that is reserved there is nothing yet. */
+  readonly #byId = new Map<string, Task | undefined>();
   readonly #ended = new Shelf((number) => this.#endOf(number));
   readonly #dead = new Shelf((number) => this.#endOf(number));
   readonly #forgotten: (state: State, task: Task | undefined) => void;
@@ -102,6 +103,19 @@ export class Records {
   add(task: Task): void {
     this.#byNumber.set(task.number, task);
     if (task.id !== undefined) this.#byId.set(task.id, task);
+  }
+
+  /** Ids of tasks that are put next. Returns the first that is taken or stands there twice: none is reserved then. */
+  reserve(ids: readonly string[]): string | undefined {
+    for (let at = 0; at < ids.length; at++) {
+      const id = ids[at] as string;
+      if (this.#byId.has(id)) {
+        for (let before = 0; before < at; before++) this.#byId.delete(ids[before] as string);
+        return id;
+      }
+      this.#byId.set(id, undefined);
+    }
+    return undefined;
   }
 
   get(id: string): Task | undefined {
@@ -161,11 +175,11 @@ export class Records {
   }
 
   pin(task: Task): void {
-    (task.finished ? this.#whole(task) : task).pins++;
+    (task.finished && task.job === undefined ? this.#whole(task) : task).pins++;
   }
 
   unpin(given: Task): void {
-    const task = given.finished ? this.#whole(given) : given;
+    const task = given.finished && given.job === undefined ? this.#whole(given) : given;
     task.pins--;
     if (task.pins > 0) return;
     if (task.overdue) this.#forget(task);

@@ -219,9 +219,12 @@ export function automaticId(number: number): string {
   return `t${number}`;
 }
 
+const T = 't'.charCodeAt(0);
+
 /** The number in an automatic id; undefined for an id of the user's choice. */
 export function automaticNumber(id: string): number | undefined {
-  return /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
+  // Most ids of a user's choice are told by their first character.
+  return id.charCodeAt(0) === T && /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
 }
 
 /** Ids of children: what their parent's automatic id would be, and their place among what it puts, from 1. */

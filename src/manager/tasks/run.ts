@@ -1,6 +1,7 @@
 /** One run of a job graph, as the manager keeps it. */
 import type { Item } from '../../protocol/wire.ts';
-import { TaskRun } from '../../queue/run.ts';
+import type { Estimate } from '../../graph/durations.ts';
+import { type Job, TaskRun } from '../../queue/run.ts';
 import { NEVER, State, type Task } from '../../queue/task.ts';
 import type { OnFailure } from '../../tasks.ts';
 import type { Call } from '../call.ts';
@@ -14,6 +15,12 @@ export interface RunRules {
   readonly concurrency: number;
   /** How long each job will take (ms), as its submitter knows; in the order of the jobs. */
   readonly estimates: readonly (number | undefined)[];
+}
+
+/** A job, or a task that a job has put, as the manager keeps it. */
+export interface RunJob extends Job {
+  /** Where how long it runs is learned; undefined where nothing was known of it. */
+  readonly estimate: Estimate | undefined;
 }
 
 export interface Follower {
@@ -48,9 +55,8 @@ export class Run extends TaskRun {
     return key.startsWith(`${this.id}/`) ? key.slice(this.id.length + 1) : key;
   }
 
-  /** Another state of one of its tasks. */
-  moved(task: Task): void {
-    if (!task.finished) return;
+  /** One of its tasks has ended. */
+  settled(task: Task): void {
     this.unfinished--;
     if (task.state !== State.skipped && !task.fulfilled) this.failed.add(task);
   }
