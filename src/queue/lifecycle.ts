@@ -356,7 +356,7 @@ export class Lifecycle {
    * again compares it. That of others stays for `retry`.
    */
   dropInput(task: Task): void {
-    if (task.id !== undefined) return;
+    if (task.id !== undefined || task.job?.id !== undefined) return;
     const { input } = task;
     task.input = undefined;
     if (typeof input === 'object' && input !== null) this.#decide.discarded(input);

@@ -96,7 +96,7 @@ class Trouble {
 export class Task {
   /** Counts up with the puts: order among equals, and the automatic id. */
   readonly number: number;
-  /** The id its user chose, if any. */
+  /** The id its user chose, if any; but for a job, whose id is its run's and its own. */
   readonly id: string | undefined;
   readonly name: string;
   priority: number;
@@ -208,9 +208,15 @@ export class Task {
     return this.job?.onFailure === 'ignore' && (this.state === State.failed || this.state === State.expired);
   }
 
+  /** The id by which the API knows it, where that is not an automatic one. */
+  get chosenId(): string | undefined {
+    const { id, job } = this;
+    return id === undefined && job?.id !== undefined ? `${job.run.id}/${job.id}` : id;
+  }
+
   /** The id by which the API knows it. */
   get key(): string {
-    return this.id ?? automaticId(this.number);
+    return this.chosenId ?? automaticId(this.number);
   }
 }
 

@@ -127,7 +127,17 @@ test.each<[why: string, graph: RawGraph, error: string]>([
 });
 
 test.each<[why: string, graph: RawGraph, message: string]>([
-  ['without an id', { jobs: [{ id: '' }] }, 'the id of a job must be a string of 1 to 1,000 characters'],
+  ['without an id', { jobs: [{ id: '' }] }, "the id of a job must be a string of 1 to 1,000 characters without '/'"],
+  [
+    'whose id is that of another run',
+    { jobs: [{ id: 'a/b' }] },
+    "the id of a job must be a string of 1 to 1,000 characters without '/'",
+  ],
+  [
+    'of a run whose id has a slash',
+    { run: 'a/b', jobs: [] },
+    "the id of a run must be a string of 1 to 1,000 characters without '/'",
+  ],
   ['with options that are wrong', { jobs: [{ id: 'a', options: [2, NaN] }] }, 'priority must be a number'],
   ['with a name that is none', { names: [5], jobs: [{ id: 'a' }] }, 'the name of a job must be a string'],
 ])('a job %s is refused', async (_, graph, message) => {

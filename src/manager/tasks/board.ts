@@ -19,7 +19,7 @@ import { Alarm } from './alarm.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults, unknownTask } from './options.ts';
-import { readGraph } from './graph-frame.ts';
+import { readGraph, runId } from './graph-frame.ts';
 import { Maps } from './maps.ts';
 import { Outcomes } from './outcomes.ts';
 import { causeOf, checkSame, discardPayload, readFailure, readPayload, restPayload } from './payload.ts';
@@ -112,13 +112,13 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
-    const id = reader.string();
+    const id = runId(reader.item());
     const rules = readRunRules(reader.item());
     const graph = readGraph(session, reader);
-    const specOf: SpecOf = (checked, place, job, after, part) => {
+    const specOf: SpecOf = (checked, place, after, job) => {
       const input = checked.inputs[place];
       if (input instanceof Packed) this.keep(input);
-      return jobSpec(this.#options, checked, place, job, after, part);
+      return jobSpec(this.#options, checked, place, after, job);
     };
     const submit = (): void => {
       let kept = false;

@@ -64,7 +64,7 @@ function readJobs(session: Session, reader: Reader, inputs: unknown[]): Submitte
   let edge = 0;
   for (let place = 0; place < count; place++) {
     const end = reader.entry();
-    ids[place] = jobId(reader.item());
+    ids[place] = idOf(reader.item(), 'a job');
     const at = reader.claim(9);
     const name = known[reader.data.getUint32(at, true)];
     const flags = reader.data.getUint8(at + 4);
@@ -93,8 +93,12 @@ function readJobs(session: Session, reader: Reader, inputs: unknown[]): Submitte
   return { ids, names, inputs, bytesIn, options, outside, after: { starts, nodes } };
 }
 
-/** Any form will do: the task's id is 'run/job'. */
-function jobId(value: Item): string {
-  if (typeof value === 'string' && value !== '' && value.length <= 1000) return value;
-  throw new TypeError('the id of a job must be a string of 1 to 1,000 characters');
+/** The task of a job is known by 'run/job'. */
+export function runId(value: Item): string {
+  return idOf(value, 'a run');
+}
+
+function idOf(value: Item, what: string): string {
+  if (typeof value === 'string' && value !== '' && value.length <= 1000 && !value.includes('/')) return value;
+  throw new TypeError(`the id of ${what} must be a string of 1 to 1,000 characters without '/'`);
 }

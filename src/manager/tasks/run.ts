@@ -31,7 +31,7 @@ export interface Follower {
 }
 
 export class Run extends TaskRun {
-  readonly id: string;
+  declare readonly id: string;
   /** For what is put into it and says nothing itself. */
   readonly onFailure: OnFailure;
   readonly followers = new WaitList<Follower>();
@@ -44,14 +44,14 @@ export class Run extends TaskRun {
   closed = false;
 
   constructor(id: string, jobs: number, { onFailure, concurrency }: RunRules) {
-    super(concurrency);
-    this.id = id;
+    super(concurrency, id);
     this.onFailure = onFailure;
     this.unfinished = jobs;
   }
 
   /** The id of a job; of a task that a job has put, its own. */
-  jobOf({ key }: Task): string {
+  jobOf({ job, key }: Task): string {
+    if (job?.id !== undefined) return job.id;
     return key.startsWith(`${this.id}/`) ? key.slice(this.id.length + 1) : key;
   }
 

@@ -24,18 +24,12 @@ import { durationOf, type Follower, Run, type RunJob, type RunRules } from './ru
 import type { WorkerInfo } from './taker.ts';
 
 /** The job at that place of a graph as a task to put. */
-export type SpecOf = (
-  graph: SubmittedGraph,
-  place: number,
-  id: string,
-  after: readonly Task[] | undefined,
-  job: Job,
-) => TaskSpec;
+export type SpecOf = (graph: SubmittedGraph, place: number, after: readonly Task[] | undefined, job: Job) => TaskSpec;
+
+const none: readonly never[] = [];
 
 /** A graph that is all right. */
 interface Checked {
-  /** Ids of its tasks, by place. */
-  readonly ids: readonly string[];
   readonly inputs: readonly unknown[];
   /** By their ids. */
   readonly outside: ReadonlyMap<string, Task>;
@@ -66,20 +60,27 @@ export class Runs {
   }
 
   #begin(id: string, rules: RunRules, graph: SubmittedGraph, specOf: SpecOf, now: number): void {
-    const { ids, inputs, outside } = this.#check(id, graph);
+    const { ids } = graph;
+    const { inputs, outside } = this.#check(id, graph);
     const { records } = this.#queue;
     // What ends as soon as it is put may be the reason why another record goes.
     for (const task of outside.values()) records.pin(task);
     const run = new Run(id, ids.length, rules);
-    const known = graph.ids.map((job, place) => this.#durations.job(graph.names[place] as string, job));
+    const known = ids.map((job, place) => this.#durations.job(graph.names[place] as string, job));
     const weights = levels(graph.after, this.#weigher(graph, known, rules));
     this.#runs.set(id, run);
     const checked = { ...graph, inputs };
     for (let place = 0; place < ids.length; place++) {
       const onFailure = graph.options[place]?.onFailure ?? rules.onFailure;
-      const job: RunJob = { run, weight: weights[place] as number, onFailure, estimate: known[place] };
+      const job: RunJob = {
+        run,
+        id: ids[place],
+        weight: weights[place] as number,
+        onFailure,
+        estimate: known[place],
+      };
       const after = tasksBefore(run, graph, place, outside);
-      this.#queue.put(specOf(checked, place, ids[place] as string, after, job), now);
+      this.#queue.put(specOf(checked, place, after, job), now);
     }
     for (const task of outside.values()) records.unpin(task);
   }
@@ -87,7 +88,6 @@ export class Runs {
   /** @throws DuplicateJobError, DuplicateTaskError, UnknownTaskError, UnknownJobError */
   #check(run: string, graph: SubmittedGraph): Checked {
     const { records } = this.#queue;
-    const ids = graph.ids.map((job) => `${run}/${job}`);
     const outside = new Map<string, Task>();
     graph.outside.forEach((before, place) => {
       for (const id of before) {
@@ -99,22 +99,27 @@ export class Runs {
         outside.set(id, task);
       }
     });
-    const inputs = this.#named(graph, ids);
-    const taken = records.reserve(ids);
-    if (taken === undefined) return { ids, inputs, outside };
-    if (records.get(taken) === undefined) throw new DuplicateJobError('two jobs of the graph have the same id');
-    throw new DuplicateTaskError(`task '${taken}' exists already: choose another id for the run`);
+    const inputs = this.#named(run, graph);
+    const taken = records.reserve(run, graph.ids);
+    if (taken === undefined) return { inputs, outside };
+    if (records.get(`${run}/${taken}`) === undefined)
+      throw new DuplicateJobError('two jobs of the graph have the same id');
+    throw new DuplicateTaskError(`task '${run}/${taken}' exists already: choose another id for the run`);
   }
 
   /**
    * What an input names the job must also come after: another task's output may not be there. It names it by the texts that
    * the tasks have from here on, not by a copy for each edge.
    */
-  #named({ ids: jobs, inputs, after: { starts, nodes }, outside }: SubmittedGraph, ids: readonly string[]) {
+  #named(run: string, { ids: jobs, inputs, after: { starts, nodes }, outside }: SubmittedGraph) {
+    let ids: readonly string[] = none;
     let places: Map<string, number> | undefined;
     return inputs.map((input, place) => {
       if (!(input instanceof Packed) || input.jobs.length === 0) return input;
-      places ??= new Map(ids.map((id, at) => [id, at]));
+      if (places === undefined) {
+        ids = jobs.map((job) => `${run}/${job}`);
+        places = new Map(ids.map((id, at) => [id, at]));
+      }
       const all = places;
       const before = new Set(nodes.subarray(starts[place], starts[place + 1]));
       const others = new Set(outside[place]);
@@ -174,7 +179,13 @@ export class Runs {
     const run = job.run as Run;
     run.unfinished++;
     // Its parent cannot end before it: what comes after that waits for both.
-    const part: RunJob = { run, weight: job.weight, onFailure: onFailure ?? run.onFailure, estimate: undefined };
+    const part: RunJob = {
+      run,
+      id: undefined,
+      weight: job.weight,
+      onFailure: onFailure ?? run.onFailure,
+      estimate: undefined,
+    };
     return part;
   }
 

@@ -308,12 +308,12 @@ export class Takers {
     const { input } = task;
     const jobs = input instanceof Packed && input.jobs.length > 0 ? input.jobs : undefined;
     const name = session.announce(task.name);
+    const id = task.chosenId;
     link.beginEntry(ToClient.TASK, taker.handle);
     const once = (task.poisonAfter === 1 ? TaskFlags.once : 0) | (timed ? TaskFlags.timed : 0);
     const part = task.rules?.part;
     const mapped = (range ? TaskFlags.items : 0) | (part?.careful === true ? TaskFlags.careful : 0);
-    const flags =
-      (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once | mapped;
+    const flags = (id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once | mapped;
     const at = writer.claim(17);
     const { data } = writer;
     setU48(data, at, task.lease);
@@ -321,7 +321,7 @@ export class Takers {
     data.setUint8(at + 12, flags);
     data.setUint16(at + 13, name, true);
     data.setUint16(at + 15, Math.min(0xffff, task.attempt + 1), true);
-    if (task.id !== undefined) writer.item(task.id);
+    if (id !== undefined) writer.item(id);
     if (jobs !== undefined) {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }

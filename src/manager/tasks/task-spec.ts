@@ -85,13 +85,12 @@ export function jobSpec(
   defaults: TaskDefaults,
   { names, inputs, bytesIn, options }: SubmittedGraph,
   place: number,
-  id: string,
   after: readonly Task[] | undefined,
   job: Job,
 ): TaskSpec {
   const { priority = 0, retries = defaults.retries, atMostOnce, rules } = options[place] as PutOptionItems;
   return {
-    id,
+    id: undefined,
     name: names[place] as string,
     priority,
     input: inputs[place],
