@@ -74,7 +74,8 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const left = (taker: Taker, how?: ProcessEnd): void => this.broadcasts.left(taker, how);
     this.maps = new Maps(this, this.queue, this.#putters);
     const wanted = (task: Task, takers: number): number => this.maps.wanted(task, takers);
-    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, wanted);
+    const spare = (): void => this.ready();
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, spare, wanted);
     this.runs = new Runs(made.manager, this.queue, this.name ?? '');
   }
 
