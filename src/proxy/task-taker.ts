@@ -24,7 +24,7 @@ import { SharedWindow } from './shared-window.ts';
 import { TakerNotes } from './taker-notes.ts';
 import { TakerRanges } from './taker-ranges.ts';
 import { readTask, type Taken, unrunnableFrom } from './task-arrival.ts';
-import { windowFor } from './window-size.ts';
+import { runsShort, windowFor } from './window-size.ts';
 
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
@@ -273,7 +273,7 @@ export class TaskTaker {
     this.#active = now;
     // Ends leave while the other half of the window runs, so that more is here when it has.
     const half = this.#window.size > 0 && this.#window.size === this.#size >> 1;
-    const due = this.#notes.mustSend(now) || half;
+    const due = this.#notes.mustSend(now) || half || runsShort(this.#window.size, this.#size);
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();

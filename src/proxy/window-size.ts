@@ -6,6 +6,8 @@ import { MAX_WINDOW } from './shared-window.ts';
 const WINDOW_TIME = 2;
 /** Of tasks of up to this duration (ms) one waits behind the one that runs: a round trip would cost some percent. */
 const AHEAD = 5;
+/** A window of more tasks than this is of such that take less than a message costs (30 µs). */
+const WORTH = 64;
 /** Durations seen before the window grows. */
 const SEEN = 8;
 
@@ -15,4 +17,13 @@ export function windowFor(durations: Durations, size: number): number {
   const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
   if (size > 1 && fits > size / 1.5 && fits < size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;
+}
+
+/**
+ * With `left` tasks in a window of `size`, less than a round trip's work is there, of tasks that are worth a message each:
+ * their ends leave one by one, since what comes after them may be all that there is to run. So it is in graphs whose
+ * layers are small.
+ */
+export function runsShort(left: number, size: number): boolean {
+  return left > 0 && left * 4 < size && size <= WORTH;
 }
