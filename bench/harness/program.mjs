@@ -13,7 +13,7 @@ import { startedWith } from '../processes.mjs';
  * @typedef {object} Program
  * @property {string} [command] default: this Node.js
  * @property {readonly string[]} args
- * @property {number} [spinRate] steps of the limit's spin that make a µs of work; default: a thousand, whatever they take
+ * @property {number | undefined} [spinRate] steps of the limit's spin that make a µs of work; default: a thousand, whatever they take
  * @typedef {Record<string, number>} Figures what it says in the last line of its output; null is NaN
  */
 

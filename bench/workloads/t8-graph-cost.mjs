@@ -19,6 +19,7 @@ export const graphCost = {
     const sized = (/** @type {number} */ count, /** @type {number} */ runs, edges = Math.round(count * EDGES)) =>
       bench.ours('graph-cost', { tasks: count, edges, runs, warm: quick ? 0 : 1 });
     const runs = quick ? 1 : 3;
+    const times = quick ? '' : `, ${runs} times`;
     const again = quick ? 2 : 54;
     const number = (/** @type {number} */ count) => count.toLocaleString('en-US');
     const results = await bench.rounds(
@@ -26,10 +27,10 @@ export const graphCost = {
       [
         {
           key: 'edges',
-          label: `${number(tasks)} jobs, ${number(Math.round(tasks * EDGES))} edges, ${runs} times`,
+          label: `${number(tasks)} jobs, ${number(Math.round(tasks * EDGES))} edges${times}`,
           program: sized(tasks, runs),
         },
-        { key: 'none', label: `${number(tasks)} jobs, no edges, ${runs} times`, program: sized(tasks, runs, 0) },
+        { key: 'none', label: `${number(tasks)} jobs, no edges${times}`, program: sized(tasks, runs, 0) },
         {
           key: 'few',
           label: `1,000 jobs, ${number(Math.round(1000 * EDGES))} edges, ${again} times`,
