@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { patterns } from './graphs.mjs';
 import { Bench } from './harness/bench.mjs';
 import { toSvg } from './harness/chart.mjs';
 import { thisMachine } from './harness/machine.mjs';
@@ -26,6 +27,7 @@ ${workloads.map(({ id, title }) => `  ${id.padEnd(4)} ${title}`).join('\n')}
   --charts FOLDER  an SVG for each workload that has a chart: t1.svg, …
   --readme FILE    puts the figures of T1 into the part of the file that is made for them
   --timeout MS     for one program
+  --pattern NAME   of T7's graphs only that one; may be given several times
   --tasks FILE     run the handlers of this tasks module: they must give the same results
 
 Exit code 0: all was measured, and every result was right; a target that was missed is no failure.
@@ -113,18 +115,25 @@ function askedFor(args) {
       json: { type: 'string' },
       markdown: { type: 'string' },
       timeout: { type: 'string' },
+      pattern: { type: 'string', multiple: true, default: [] },
       tasks: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
-  const { quick = false, full = false, peers = false, help = false, tasks, ...files } = values;
+  const { quick = false, full = false, peers = false, help = false, pattern: asked = [], tasks, ...files } = values;
   for (const id of positionals) {
     if (!workloads.some((workload) => workload.id === id)) throw new TypeError(`There is no workload '${id}'.`);
+  }
+  for (const pattern of asked) {
+    if (!patterns.some((one) => one === pattern)) {
+      throw new TypeError(`There is no pattern '${pattern}': there are ${patterns.join(', ')}.`);
+    }
   }
   const settings = {
     quick,
     full,
     peers,
+    patterns: asked,
     rounds: wholeNumber('rounds', values.rounds),
     timeout: wholeNumber('timeout', values.timeout),
     tasks: tasks === undefined ? undefined : path.resolve(tasks),

@@ -17,6 +17,7 @@ import { ProgramFailed, runProgram } from './program.mjs';
  * @property {number | undefined} timeout ms for one program, instead of each workload's own
  * @property {string | undefined} tasks another tasks module for the workers
  * @property {boolean} peers also those that have to be installed
+ * @property {readonly string[]} patterns of graphs; none: all
  *
  * @typedef {object} Entrant
  * @property {string} key how results name it
@@ -80,6 +81,12 @@ export class Bench {
       }
     }
     return results;
+  }
+
+  /** Steps of the limit's spin in a µs, on this machine, with two cores busy. */
+  async spinRate() {
+    const { rate } = await runProgram('the rate of the spin', this.ours('spin-rate'), TIMEOUT);
+    return rate;
   }
 
   /**

@@ -13,6 +13,7 @@ import { startedWith } from '../processes.mjs';
  * @typedef {object} Program
  * @property {string} [command] default: this Node.js
  * @property {readonly string[]} args
+ * @property {number | undefined} [spinRate] steps of the limit's spin that make a µs of work; default: a thousand, whatever they take
  * @typedef {Record<string, number>} Figures what it says in the last line of its output; null is NaN
  */
 
@@ -40,12 +41,12 @@ for (const [signal, number] of /** @type {const} */ ([
  * @param {number} timeout
  * @returns {Promise<Figures>}
  */
-export async function runProgram(name, { command = process.execPath, args }, timeout) {
+export async function runProgram(name, { command = process.execPath, args, spinRate = 1000 }, timeout) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'qmb-')); // short: the path of a Unix socket has at most 107 bytes
   const child = spawn(command, args, {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...environmentOf(folder), PEER_SPIN_NODE: '1000' }, // or the limit programs measure the CPU first
+    env: { ...process.env, ...environmentOf(folder), PEER_SPIN_NODE: String(spinRate) }, // or each measures the CPU first
   });
   running.set(folder, child);
   const late = { is: false };

@@ -7,15 +7,22 @@ import { randomGraph } from '../graphs.mjs';
 import { check, parameters, report } from '../measured.mjs';
 import { countCpu } from '../processes.mjs';
 
-const { tasks, edges, runs, workers } = parameters({ tasks: 18_000, edges: 113_000, runs: 1, workers: 2 });
-/** So that V8 has compiled what is measured. */
+const { tasks, edges, runs, workers, warm } = parameters({
+  tasks: 18_000,
+  edges: 113_000,
+  runs: 1,
+  workers: 2,
+  warm: 1, // 0: without a warm-up
+});
+/** Runs of a graph of 20,000 jobs, so that V8 has compiled what is measured, with and without edges. */
 const WARM_UP = 20_000;
+const WARM_UPS = [3, 0, 3, 0];
 
 const manager = await startManager();
 const group = await startWorkers(manager, new URL('graph-tasks.mjs', import.meta.url), { count: workers });
 const queue = manager.tasks();
 try {
-  await runOnce(randomGraph(WARM_UP, 3 * WARM_UP));
+  for (const each of warm === 0 ? [] : WARM_UPS) await runOnce(randomGraph(WARM_UP, each * WARM_UP));
   const graph = randomGraph(tasks, edges);
   const count = graph.reduce((sum, after) => sum + after.length, 0);
   const used = { cpuMain: 0, cpuManager: 0, cpuWorkers: 0, seconds: 0 };

@@ -16,6 +16,7 @@ export class Digraph {
   #size = 0;
   readonly #before: number[] = [];
   readonly #after: number[] = [];
+  #forward = true;
 
   constructor(size = 0) {
     this.#size = size;
@@ -31,6 +32,11 @@ export class Digraph {
     return this.#before.length;
   }
 
+  /** Every node waits for nodes of lower numbers alone: then their order is a topological one. */
+  get forward(): boolean {
+    return this.#forward;
+  }
+
   addNode(): number {
     return this.#size++;
   }
@@ -39,6 +45,7 @@ export class Digraph {
   addEdge(before: number, after: number): void {
     this.#check(before);
     this.#check(after);
+    if (before >= after) this.#forward = false;
     this.#before.push(before);
     this.#after.push(after);
   }

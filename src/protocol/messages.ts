@@ -95,8 +95,10 @@ export const ToManager = {
   /** of a helper: u32 handle of its session, u32 count, u48 leases: un-started tasks, given back in their order */
   GIVE_BACK: 30,
   /**
-   * u32 call, u32 handle, item id of the run, item [onFailure, concurrency, estimates of durations in ms], item jobs: [[id,
-   * name, input, after, outside, options, keep], …]
+   * u32 call, u32 handle, item id of the run, item [onFailure, concurrency, estimates of durations in ms], item names of
+   * tasks: [name, …], u32 count of jobs, u32 count of edges, entries: item id, u32 place of its name, u8 JobFlags, u32
+   * count, u32 places of the jobs that it comes after, [item options: [key, value, …]], [item ids of tasks outside of the
+   * graph that it comes after], rest: input. A job comes after jobs that stand before it, and no others.
    */
   GRAPH: 31,
   /** u32 handle, u48 lease: its handler waits for other tasks; others may have its slot and amounts meanwhile */
@@ -226,6 +228,15 @@ export const PutFlags = {
   refs: 8,
   /** Several inputs, of a `map`. */
   items: 16,
+} as const;
+
+export const JobFlags = {
+  /** An options item follows the places. */
+  options: 1,
+  /** Ids of tasks that were put already follow. */
+  outside: 2,
+  /** The input names proxies or jobs. */
+  refs: 4,
 } as const;
 
 export const PayloadFlags = { refs: 1 } as const;

@@ -6,13 +6,13 @@
  *                ◀── ARENA      with room for this client: opened to write
  *     PUT, COMPLETE with a region ──▶ … ◀── FREED       once nobody needs it
  *                ◀── ARENA      of somebody else
- *     OPENED ──▶ … ◀── TASK, OUTCOME with a region of it
+ *     OPENED ──▶ … ◀── TASK, OUTCOME, ITEMS with a region of it
  *     COPIED ──▶
  */
 import { closeSync } from 'node:fs';
 import { ProtocolError } from '../errors.ts';
-import { TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
-import { PACKED_HEAD, type Reader, type Region, type Storage, writePackedHead } from '../protocol/wire.ts';
+import { Outcome, TaskFlags, ToClient, ToManager } from '../protocol/messages.ts';
+import { PACKED_HEAD, Reader, type Region, type Storage, writePackedHead } from '../protocol/wire.ts';
 import { ARENA_NONCE_BYTES, openArenaFile, readAll } from '../transport/arena-file.ts';
 import { ArenaWriter } from '../transport/arena-writer.ts';
 import type { Link } from '../transport/link.ts';
@@ -101,6 +101,22 @@ export class Arenas implements Storage {
         this.#link.end(start);
       }
     });
+  }
+
+  /** What follows in the frame to its end, from wherever it lies. */
+  rest(reader: Reader): Reader {
+    const region = reader.regionUntil(reader.position + reader.left);
+    if (region === undefined) return reader;
+    const item = this.copy(region);
+    return new Reader(item, 0, item.length, true);
+  }
+
+  /** An ITEMS frame, behind the number of its call, which has been left. */
+  skipItems(reader: Reader): void {
+    reader.claim(8);
+    if (reader.u8() !== Outcome.succeeded) return;
+    const region = reader.regionUntil(reader.position + reader.left);
+    if (region !== undefined) this.skip(region);
   }
 
   /** A TASK frame, behind its handle, which has been given up: the manager gives the tasks to others. */

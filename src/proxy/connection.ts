@@ -340,7 +340,9 @@ export class Connection extends EventEmitter {
       }
       case ToClient.ITEMS: {
         const id = reader.u32();
-        if (this.#calls.get(id)?.items(reader)) this.forget(id);
+        const pending = this.#calls.get(id);
+        if (pending === undefined) this.arenas.skipItems(reader);
+        else if (pending.items(reader)) this.forget(id);
         return;
       }
       case ToClient.FAILED:

@@ -23,13 +23,20 @@ export interface CriticalPath {
   readonly length: number;
 }
 
-/** A job as it is submitted. */
+/** A graph as it is submitted. */
+export interface SubmittedGraph {
+  /** In order of insertion. */
+  readonly jobs: readonly SubmittedJob[];
+  /** Their places there, each after those of the jobs that it comes after. */
+  readonly order: readonly number[];
+}
+
 export interface SubmittedJob {
   readonly id: string;
   readonly name: string;
   readonly input: unknown;
-  /** Ids of the jobs of this graph that it comes after, for their data or for the order alone; each once. */
-  readonly after: readonly string[];
+  /** Places of the jobs of this graph that it comes after, for their data or for the order alone; each once. */
+  readonly after: Uint32Array;
   /** The tasks outside of the graph that it comes after. */
   readonly outside: readonly JobRef[];
   readonly options: TaskSettings;
@@ -39,7 +46,7 @@ export interface SubmittedJob {
   readonly consumed: boolean;
 }
 
-let submitted: <H>(graph: JobGraph<H>) => SubmittedJob[];
+let submitted: <H>(graph: JobGraph<H>) => SubmittedGraph;
 
 /**
  * Jobs, and what each of them comes after. `H` names the handlers, as for `client.tasks<H>()`.
@@ -181,25 +188,23 @@ export class JobGraph<H = Handlers> {
     return this.#jobs[index] as Job;
   }
 
-  #submitted(): SubmittedJob[] {
-    const { edges } = this.#checked();
+  #submitted(): SubmittedGraph {
+    const { edges, order } = this.#checked();
     const { starts, nodes } = edges.graph.dependencies();
-    return this.#jobs.map(({ index, id, name, input, settings, keep, onFailure }) => {
-      const from = starts[index] as number;
-      const count = (starts[index + 1] as number) - from;
-      const after =
-        count === 0 ? none : Array.from({ length: count }, (_, at) => this.#at(nodes[from + at] as number).id);
+    const jobs = this.#jobs.map(({ index, id, name, input, settings, keep, onFailure }): SubmittedJob => {
+      const after = nodes.subarray(starts[index], starts[index + 1]);
       const refs = edges.outside.get(index);
       const outside = refs === undefined ? none : [...refs.values()];
       const consumed = edges.consumed[index] === 1;
       return { id, name, input, after, outside, options: settings, keep, onFailure, consumed };
     });
+    return { jobs, order };
   }
 }
 
 const none: readonly never[] = [];
 
-/** What the submission of a graph needs, in order of insertion. Throws as `validate()` does. */
-export function jobsOf<H>(graph: JobGraph<H>): readonly SubmittedJob[] {
+/** What the submission of a graph needs. Throws as `validate()` does. */
+export function submittedGraph<H>(graph: JobGraph<H>): SubmittedGraph {
   return submitted(graph);
 }

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { UnknownJobError } from '../errors.ts';
 import { isJobRef, jobRef } from '../job-ref.ts';
-import { type CodecContext, encode } from '../protocol/codec.ts';
-import { PutKey, ToManager } from '../protocol/messages.ts';
-import type { Item } from '../protocol/wire.ts';
+import { type CodecContext, encodeTo } from '../protocol/codec.ts';
+import { JobFlags, PutKey, ToManager } from '../protocol/messages.ts';
+import type { Item, Writer } from '../protocol/wire.ts';
 import type { JobRef } from '../tasks.ts';
 import { DurationsFile } from './durations-file.ts';
 import { GraphRun } from './graph-run.ts';
-import { type JobGraph, jobsOf, type SubmittedJob } from './job-graph.ts';
+import { type JobGraph, type SubmittedGraph, submittedGraph, type SubmittedJob } from './job-graph.ts';
 import { PendingCall } from './pending.ts';
 import { settingItems } from './put-options.ts';
 import { checkNames } from './scheduling-items.ts';
@@ -47,27 +47,18 @@ export function submitGraph<H>(calls: TaskCalls, graph: JobGraph<H>, options: Ru
   }
   const rules = ruleItems(options);
   signal?.throwIfAborted();
-  const jobs = jobsOf(graph);
+  const submitted = submittedGraph(graph);
+  const { jobs, order } = submitted;
   const file = durations === undefined ? undefined : new DurationsFile(durations);
   if (file !== undefined) {
     const learned = file.read();
-    rules.push(jobs.map((job) => learned.of(job.name, job.id)));
+    rules.push(order.map((at) => learned.of((jobs[at] as SubmittedJob).name, (jobs[at] as SubmittedJob).id)));
   }
   const ids = new Set(jobs.map((job) => job.id));
-  const codec = contextFor(calls, id, ids);
-  const items = jobs.map((job): Item => [
-    job.id,
-    job.name,
-    encode(job.input, codec, `input of job '${job.id}'`),
-    job.after,
-    job.outside.map((ref) => outsideId(ref, calls.queue)),
-    optionItems(job),
-    job.keep,
-  ]);
-  const submitted = send(calls, id, rules, items);
-  submitted.catch(() => {});
+  const accepted = send(calls, id, rules, submitted, contextFor(calls, id, ids));
+  accepted.catch(() => {});
   const wanted = jobs.filter(({ keep, consumed }) => keep || !consumed).map((job) => job.id);
-  return new GraphRun({ calls, id, jobs: ids, wanted, submitted, signal, file });
+  return new GraphRun({ calls, id, jobs: ids, wanted, submitted: accepted, signal, file });
 }
 
 function ruleItems({ onFailure = 'keep-going', concurrency }: RunGraphOptions): Item[] {
@@ -80,9 +71,9 @@ function ruleItems({ onFailure = 'keep-going', concurrency }: RunGraphOptions): 
   return [onFailure === 'stop' ? 'fail' : 'skip', concurrency];
 }
 
-function optionItems({ options, onFailure }: SubmittedJob): Item[] {
-  const list = settingItems(options) ?? [];
-  return onFailure === undefined ? list : [...list, PutKey.onFailure, onFailure];
+function optionItems({ options, onFailure }: SubmittedJob): Item[] | undefined {
+  const list = settingItems(options);
+  return onFailure === undefined ? list : [...(list ?? []), PutKey.onFailure, onFailure];
 }
 
 /** Jobs of the graph are tasks 'run/job' of the queue from here on. */
@@ -109,22 +100,71 @@ function outsideId(ref: JobRef, queue: string): string {
   return target.id;
 }
 
+/** An input that cannot be sent is thrown, and nothing has been sent then. */
 function send(
-  { connection, handle }: TaskCalls,
+  calls: TaskCalls,
   run: string,
   rules: readonly Item[],
-  jobs: readonly Item[],
+  { jobs, order }: SubmittedGraph,
+  codec: CodecContext,
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
+  const { connection, handle, queue } = calls;
+  const names = new Map<string, number>();
+  for (const { name } of jobs) if (!names.has(name)) names.set(name, names.size);
+  const places = new Uint32Array(jobs.length);
+  order.forEach((job, place) => (places[job] = place));
+  const outside = jobs.map((job) => job.outside.map((ref) => outsideId(ref, queue)));
+  let refusal: Error | undefined;
+  const accepted = new Promise<void>((resolve, reject) => {
     connection.handles.check(handle);
     const id = connection.begin(new PendingCall(() => resolve(), reject));
-    const start = connection.link.begin(ToManager.GRAPH);
+    const start = connection.link.beginCall(ToManager.GRAPH, id, handle);
     const { writer } = connection.link;
-    writer.u32(id);
-    writer.u32(handle);
-    writer.item(run);
-    writer.item(rules);
-    writer.item(jobs);
+    try {
+      writer.item(run);
+      writer.item(rules);
+      writer.item([...names.keys()]);
+      writer.u32(jobs.length);
+      writer.u32(jobs.reduce((sum, { after }) => sum + after.length, 0));
+      for (const at of order) {
+        const job = jobs[at] as SubmittedJob;
+        writeJob(writer, job, names.get(job.name) as number, places, outside[at] as string[], codec);
+      }
+    } catch (error) {
+      writer.abandonFrame(start);
+      connection.forget(id);
+      refusal = error as Error;
+      return;
+    }
     connection.finish(start, id);
   });
+  if (refusal !== undefined) throw refusal;
+  return accepted;
+}
+
+function writeJob(
+  writer: Writer,
+  job: SubmittedJob,
+  name: number,
+  places: Uint32Array,
+  outside: readonly string[],
+  codec: CodecContext,
+): void {
+  const start = writer.length;
+  const before = start + writer.outside;
+  writer.u32(0);
+  writer.item(job.id);
+  const options = optionItems(job);
+  let flags = (options === undefined ? 0 : JobFlags.options) | (outside.length === 0 ? 0 : JobFlags.outside);
+  writer.u32(name);
+  const flagsAt = writer.length;
+  writer.u8(flags);
+  const { after } = job;
+  writer.u32(after.length);
+  for (const one of after) writer.u32(places[one] as number);
+  if (options !== undefined) writer.item(options);
+  if (outside.length > 0) writer.item(outside);
+  if (encodeTo(writer, job.input, codec, `input of job '${job.id}'`)) flags |= JobFlags.refs;
+  writer.patchU8(flags, flagsAt);
+  writer.patchU32(writer.length + writer.outside - before - 4, start);
 }

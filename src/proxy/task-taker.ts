@@ -24,7 +24,7 @@ import { SharedWindow } from './shared-window.ts';
 import { TakerNotes } from './taker-notes.ts';
 import { TakerRanges } from './taker-ranges.ts';
 import { readTask, type Taken, unrunnableFrom } from './task-arrival.ts';
-import { isHalf, windowFor } from './window-size.ts';
+import { isHalf, runsShort, windowFor } from './window-size.ts';
 
 /** A window below this is fitted after every task, a larger one when ends leave. */
 const FEW = 8;
@@ -61,6 +61,8 @@ export class TaskTaker {
   readonly #notes: TakerNotes;
   /** The ranges that run here. */
   readonly ranges: TakerRanges;
+  /** With what came last less than half of the window was filled: the manager had no more. */
+  #scarce = false;
   /** Ends have left since tasks last came: more of them are on their way. */
   #refills = false;
   /** When a task last ended here. */
@@ -277,7 +279,9 @@ export class TaskTaker {
   #hasRun(ran: number, now: number): void {
     this.#durations.add(ran);
     this.#active = now;
-    const due = this.#notes.mustSend(now) || isHalf(this.#size, this.#window.size, this.#notes.ends);
+    const left = this.#window.size;
+    const early = this.#scarce && runsShort(left, this.#size);
+    const due = this.#notes.mustSend(now) || early || isHalf(this.#size, left, this.#notes.ends);
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();
@@ -326,6 +330,7 @@ export class TaskTaker {
       // While tasks are leased and no helper beats, the main thread does.
       if (this.#shared === undefined && !this.#beats.on) this.#beats.begin();
     }
+    this.#scarce = 2 * this.#window.size < this.#size;
   }
 
   /** Where the helper looks at the window, it sees it there. False where there is no place for it. */

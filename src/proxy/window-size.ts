@@ -8,6 +8,8 @@ const WINDOW_TIME = 4;
 const AHEAD = 5;
 /** In a window below this, a message costs more than the tasks that wait for it. */
 const SMALL = 32;
+/** A window of more tasks than this is of such that take less than a message costs (30 µs). */
+const WORTH = 128;
 /** Durations seen before the window grows. */
 const SEEN = 8;
 
@@ -26,4 +28,13 @@ export function windowFor(durations: Durations, size: number): number {
 export function isHalf(size: number, left: number, ends: number): boolean {
   const half = size >> 1;
   return size < SMALL ? left > 0 && left <= half && ends >= half : left === half;
+}
+
+/**
+ * With `left` tasks in a window of `size`, less than a round trip's work is there, of tasks that are worth a message each:
+ * their ends leave one by one, since what comes after them may be all that there is to run. So it is in graphs whose
+ * layers are small.
+ */
+export function runsShort(left: number, size: number): boolean {
+  return left > 0 && left * 8 < size && size <= WORTH;
 }

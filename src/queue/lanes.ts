@@ -33,13 +33,21 @@ class Lane {
 
   push(task: Task): void {
     task.spot = this;
-    // Of jobs the heavier goes first, whenever it comes: not the order of the ring.
-    if (task.number > this.#newest && this.#ring !== undefined && (task.job === undefined || this.#ring === 'last')) {
-      this.#newest = task.number;
+    if (this.#inOrder(task)) {
+      if (task.number > this.#newest) this.#newest = task.number;
       this.#fresh.push(task);
     } else {
       this.#back.push(task);
     }
+  }
+
+  /** It goes after all that are in the ring. */
+  #inOrder(task: Task): boolean {
+    if (this.#ring === undefined) return false;
+    if (task.job === undefined || this.#ring === 'last') return task.number > this.#newest;
+    // Of jobs the heavier goes first, whenever it comes: most that are released are lighter than those before them.
+    const last = this.#fresh.peekLast();
+    return last === undefined || this.#order.inLane(last, task);
   }
 
   head(): Task | undefined {

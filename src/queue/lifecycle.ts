@@ -334,7 +334,8 @@ export class Lifecycle {
   comesAfter(task: Task, after: readonly Task[], again = false): Task | undefined {
     let failed: Task | undefined;
     for (const given of after) {
-      const before = this.records.kept(given) ?? given;
+      // A task that is part of a run stands for itself as long as its record is kept.
+      const before = given.job === undefined ? (this.records.kept(given) ?? given) : given;
       this.records.pin(before);
       if (!before.finished) {
         task.waiting++;
@@ -355,7 +356,7 @@ export class Lifecycle {
    * again compares it. That of others stays for `retry`.
    */
   dropInput(task: Task): void {
-    if (task.id !== undefined) return;
+    if (task.id !== undefined || task.job?.id !== undefined) return;
     const { input } = task;
     task.input = undefined;
     if (typeof input === 'object' && input !== null) this.#decide.discarded(input);

@@ -5,6 +5,7 @@
  */
 import { Deque } from './deque.ts';
 import { Numbered } from './numbered.ts';
+import { JobIds, mayBeJob } from './job-ids.ts';
 import { fitsShort, ShortRecords } from './short-records.ts';
 import { automaticNumber, State, type Task } from './task.ts';
 
@@ -78,6 +79,9 @@ export class Records {
   readonly #byNumber = new Numbered<Task | number>();
   readonly #short = new ShortRecords();
   readonly #byId = new Map<string, Task>();
+  readonly #jobs = new JobIds();
+  /** Ids in `#byId` that might be those of jobs. */
+  #like = 0;
   readonly #ended = new Shelf((number) => this.#endOf(number));
   readonly #dead = new Shelf((number) => this.#endOf(number));
   readonly #forgotten: (state: State, task: Task | undefined) => void;
@@ -101,12 +105,24 @@ export class Records {
 
   add(task: Task): void {
     this.#byNumber.set(task.number, task);
-    if (task.id !== undefined) this.#byId.set(task.id, task);
+    if (task.id !== undefined) {
+      this.#byId.set(task.id, task);
+      if (mayBeJob(task.id)) this.#like++;
+    } else if (task.job?.id !== undefined) {
+      this.#jobs.set(task.job, task);
+    }
+  }
+
+  /** Ids of the jobs of a run that are put next. Returns the first that is taken or stands there twice: none is reserved then. */
+  reserve(run: string, jobs: readonly string[]): string | undefined {
+    const taken = this.#like === 0 ? undefined : jobs.find((job) => this.#byId.has(`${run}/${job}`));
+    return taken ?? this.#jobs.reserve(run, jobs);
   }
 
   get(id: string): Task | undefined {
     const number = automaticNumber(id);
-    return number === undefined ? this.#byId.get(id) : (this.byNumber(number) ?? this.#rangeWith(number));
+    if (number === undefined) return this.#byId.get(id) ?? this.#jobs.get(id);
+    return this.byNumber(number) ?? this.#rangeWith(number);
   }
 
   /** The task that stands for that number among others: inputs of a `map` that follow each other. */
@@ -161,11 +177,11 @@ export class Records {
   }
 
   pin(task: Task): void {
-    (task.finished ? this.#whole(task) : task).pins++;
+    (task.finished && task.job === undefined ? this.#whole(task) : task).pins++;
   }
 
   unpin(given: Task): void {
-    const task = given.finished ? this.#whole(given) : given;
+    const task = given.finished && given.job === undefined ? this.#whole(given) : given;
     task.pins--;
     if (task.pins > 0) return;
     if (task.overdue) this.#forget(task);
@@ -212,7 +228,12 @@ export class Records {
 
   #forget(task: Task): void {
     this.#byNumber.delete(task.number);
-    if (task.id !== undefined) this.#byId.delete(task.id);
+    if (task.id !== undefined) {
+      this.#byId.delete(task.id);
+      if (mayBeJob(task.id)) this.#like--;
+    } else if (task.job?.id !== undefined) {
+      this.#jobs.delete(task.job);
+    }
     // Those would in turn hold what they come after, back to the first.
     task.after = undefined;
     this.#forgotten(task.state, task);

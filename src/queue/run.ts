@@ -7,6 +7,8 @@ import { Lines } from './lines.ts';
 import type { Task } from './task.ts';
 
 export class TaskRun extends Lines {
+  /** Its jobs are known by 'id/job'; undefined where they have ids of their own. */
+  readonly id: string | undefined;
   /** Its tasks, each after those that it comes after. */
   readonly tasks: Task[] = [];
   /** The number of its first task. */
@@ -18,8 +20,9 @@ export class TaskRun extends Lines {
   /** The job because of whose failure nothing more of it begins. */
   stoppedBy: Task | undefined = undefined;
 
-  constructor(concurrency = Infinity) {
+  constructor(concurrency = Infinity, id?: string) {
     super();
+    this.id = id;
     this.concurrency = concurrency;
   }
 
@@ -50,6 +53,8 @@ export class TaskRun extends Lines {
 /** A task's part in a run. */
 export interface Job {
   readonly run: TaskRun;
+  /** Its id in a run that has one; undefined where the task has an id of its own. */
+  readonly id?: string | undefined;
   /** How much is to be done, at least, from its beginning to the end of the run: the more, the sooner. */
   readonly weight: number;
   readonly onFailure: OnFailure;

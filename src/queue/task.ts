@@ -96,7 +96,7 @@ class Trouble {
 export class Task {
   /** Counts up with the puts: order among equals, and the automatic id. */
   readonly number: number;
-  /** The id its user chose, if any. */
+  /** The id its user chose, if any; but for a job, whose id is its run's and its own. */
   readonly id: string | undefined;
   readonly name: string;
   priority: number;
@@ -215,9 +215,15 @@ export class Task {
     return this.job?.onFailure === 'ignore' && (this.state === State.failed || this.state === State.expired);
   }
 
+  /** The id by which the API knows it, where that is not an automatic one. */
+  get chosenId(): string | undefined {
+    const { id, job } = this;
+    return id === undefined && job?.id !== undefined ? `${job.run.id}/${job.id}` : id;
+  }
+
   /** The id by which the API knows it. */
   get key(): string {
-    return this.id ?? automaticId(this.number);
+    return this.chosenId ?? automaticId(this.number);
   }
 }
 
@@ -226,9 +232,12 @@ export function automaticId(number: number): string {
   return `t${number}`;
 }
 
+const T = 't'.charCodeAt(0);
+
 /** The number in an automatic id; undefined for an id of the user's choice. */
 export function automaticNumber(id: string): number | undefined {
-  return /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
+  // Most ids of a user's choice are told by their first character.
+  return id.charCodeAt(0) === T && /^t[1-9]\d{0,14}$/.test(id) ? Number(id.slice(1)) : undefined;
 }
 
 /** Ids of children: what their parent's automatic id would be, and their place among what it puts, from 1. */

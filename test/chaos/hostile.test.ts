@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Client, TaskFailedError, work } from 'quartermaster';
 import { coreOf } from '#qm/manager/manager.js';
 import { Session } from '#qm/manager/session.js';
-import { methods, PayloadFlags, PutFlags, ToClient, ToManager } from '#qm/protocol/messages.js';
+import { JobFlags, methods, PayloadFlags, PutFlags, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { type Item, Packed, type Writer } from '#qm/protocol/wire.js';
 import { Backdoor, KEY, listening } from '../kit/listening.ts';
 import { Random } from '../kit/random.ts';
@@ -167,25 +167,30 @@ class Nonsense {
         call();
         this.#tasksHandle(writer);
         writer.item(`run ${random.below(1000)}`);
-        const jobs = Array.from({ length: random.below(5) }, () => this.#job());
-        return writer.item(random.chance(0.9) ? jobs : this.#item());
+        writer.item(random.chance(0.95) ? ['skip', random.pick([undefined, 1, 0])] : this.#item());
+        writer.item(random.chance(0.95) ? ['name 1', 'name 2'] : this.#item());
+        const jobs = random.below(5);
+        writer.u32(random.chance(0.97) ? jobs : random.pick([0, 6, 2 ** 32 - 1]));
+        writer.u32(random.chance(0.97) ? 20 : random.pick([0, 1, 2 ** 32 - 1]));
+        for (let place = 0; place < jobs; place++) entry(writer, () => this.#job(writer, place));
+        // Edges that were claimed must be there.
+        return writer.raw(new Uint8Array(random.chance(0.5) ? 0 : 80));
       }
     }
   }
 
-  #job(): Item {
+  #job(writer: Writer, place: number): void {
     const random = this.#random;
-    const id = (): string => `j${random.below(6)}`;
-    const ids = (): Item => Array.from({ length: random.below(3) }, id);
-    return [
-      id(),
-      'name 1',
-      this.#item(),
-      ids(),
-      random.chance(0.8) ? [] : ids(),
-      random.chance(0.8) ? [] : this.#item(),
-      true,
-    ];
+    const flags = random.below(8);
+    writer.item(random.chance(0.95) ? `j${random.chance(0.9) ? place : random.below(6)}` : this.#item());
+    writer.u32(random.below(random.chance(0.95) ? 2 : 4));
+    writer.u8(flags);
+    const after = place === 0 ? 0 : random.below(3);
+    writer.u32(random.chance(0.97) ? after : random.pick([50, 2 ** 32 - 1]));
+    for (let i = 0; i < after; i++) writer.u32(random.below(random.chance(0.97) ? place : place + 2));
+    if (flags & JobFlags.options) writer.item(random.chance(0.5) ? [] : this.#item());
+    if (flags & JobFlags.outside) writer.item(random.chance(0.5) ? ['t1', 't2'] : this.#item());
+    writer.item(this.#item());
   }
 
   #tasksHandle(writer: Writer): void {

@@ -22,14 +22,30 @@ test('without an id something is learned of the handler alone', () => {
   expect(durations.toJSON()).toEqual({ version: 1, jobs: {}, handlers: { fetch: 7 } });
 });
 
-test('jobs that ran longest ago are forgotten where there are too many', () => {
+test('at least the 100,000 jobs that ran last are remembered, and of others no more than as many', () => {
   const durations = new Durations();
-  for (let at = 0; at < 100_000; at++) durations.note('x', `j${at}`, 1);
-  durations.note('x', 'j0', 1);
-  durations.note('x', 'more', 1);
-  const { jobs } = durations.toJSON();
-  expect(Object.keys(jobs)).toHaveLength(100_000);
-  expect(['x j0', 'x j1', 'x more'].map((key) => key in jobs)).toEqual([true, false, true]);
+  const known = (from: number, to: number): number => {
+    let count = 0;
+    for (let at = from; at < to; at++) if (durations.job('x', `j${at}`) !== undefined) count++;
+    return count;
+  };
+  for (let at = 0; at < 250_000; at++) durations.note('x', `j${at}`, 1);
+  expect(Object.keys(durations.toJSON().jobs)).toHaveLength(100_000);
+  expect([known(0, 100_000), known(150_000, 250_000)]).toEqual([0, 100_000]);
+  // One that is asked for stays.
+  for (let at = 0; at < 300_000; at++) {
+    durations.note('y', `j${at}`, 1);
+    if (at % 50_000 === 0) durations.of('x', 'j249999');
+  }
+  expect([known(249_999, 250_000), known(0, 249_999)]).toEqual([1, 0]);
+});
+
+test('what is learned of a job by its estimate is known to all', () => {
+  const durations = new Durations();
+  expect(durations.job('fetch', 'a')).toBeUndefined();
+  durations.note('fetch', 'a', 100);
+  durations.job('fetch', 'a')!.note(300);
+  expect([durations.of('fetch', 'a'), durations.handler('fetch')]).toEqual([200, 100]);
 });
 
 test('JSON gives back what was learned', () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { CycleError, DuplicateJobError, UnknownJobError, UnserializableError } from '#qm/errors.js';
 import { isJobRef, jobRef } from '#qm/job-ref.js';
-import { JobGraph, jobsOf } from '#qm/proxy/job-graph.js';
+import { JobGraph, submittedGraph } from '#qm/proxy/job-graph.js';
 import type { JobRef } from '#qm/tasks.js';
 
 /** A handle as the client makes them for tasks that were put. */
@@ -16,6 +16,12 @@ function thrown(run: () => unknown): unknown {
     return error;
   }
   throw new Error('nothing was thrown');
+}
+
+/** As they are submitted, with ids in the place of places. */
+function jobsOf(graph: JobGraph) {
+  const { jobs } = submittedGraph(graph);
+  return jobs.map((job) => ({ ...job, after: Array.from(job.after, (place) => jobs[place]!.id) }));
 }
 
 const edgesOf = (graph: JobGraph): Record<string, readonly string[]> =>
@@ -251,6 +257,17 @@ test('the critical path goes by weights where they are given', () => {
   expect(graph.criticalPath((id, name) => (name === 'slow' && id === 'slow-1' ? 10 : 1))).toEqual(path);
   expect(() => graph.criticalPath(() => -1)).toThrow(RangeError);
   expect(new JobGraph().criticalPath()).toEqual({ path: [], length: 0 });
+});
+
+test('a graph is submitted with an order in which each job stands after those that it comes after', () => {
+  const graph = new JobGraph();
+  graph.add('a', undefined, { after: ['c-1'] });
+  graph.add('b');
+  graph.add('c', undefined, { after: ['b-1', 'd-1'] });
+  graph.add('d');
+  const { order } = submittedGraph(graph);
+  expect(order).toEqual([1, 3, 2, 0]);
+  expect(order.map((place) => jobsOf(graph)[place]!.id)).toEqual(graph.order());
 });
 
 test('an empty graph is a graph', () => {

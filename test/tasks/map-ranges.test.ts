@@ -214,9 +214,23 @@ describe.each(places)('%s', (place) => {
     const queue = await aQueue();
     const texts = [0, 10, 20_000, 5, 300_000, 1, 2_000_000, 7].map((length) => 'x'.repeat(length));
     expect(await queue.map('lengthOf', texts).toArray()).toEqual(texts.map(({ length }) => length));
-    const sizes = [1, 40_000, 3, 2_000_000, 5];
-    const outputs = (await queue.map('large', sizes, { chunkSize: 5 }).toArray()) as Buffer[];
-    expect(outputs.map(({ length }) => length)).toEqual(sizes);
+    const sizes = [1, 40_000, 3, 2_000_000, 5, 300_000, 2_000_000, 0, 1_000_000];
+    for (const options of [{ chunkSize: 5 }, {}]) {
+      const outputs = (await queue.map('large', sizes, options).toArray()) as Buffer[];
+      expect(outputs.map(({ length }) => length)).toEqual(sizes);
+    }
+  });
+
+  test('large outputs of a map that is left are let go', async () => {
+    const queue = await aQueue();
+    for (let i = 0; i < 20; i++) {
+      // More than an arena holds, were each to stay in it.
+      for await (const output of queue.map('large', new Array<number>(8).fill(4_000_000), { inFlight: 8 })) {
+        expect((output as Buffer).length).toBe(4_000_000);
+        break;
+      }
+    }
+    expect(await queue.map('large', [3_000_000]).toArray()).toEqual([Buffer.alloc(3_000_000, 'x')]);
   });
 
   test('leaving aborts the signal of what runs, and nothing else begins', async () => {

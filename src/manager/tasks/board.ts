@@ -19,15 +19,16 @@ import { Alarm } from './alarm.ts';
 import { Broadcasts } from './broadcasts.ts';
 import { Children } from './children.ts';
 import { checkSameOptions, limitsOf, queueOptions, type TaskDefaults, unknownTask } from './options.ts';
+import { readGraph, runId } from './graph-frame.ts';
 import { Maps } from './maps.ts';
 import { Outcomes } from './outcomes.ts';
-import { causeOf, checkSame, discardPayload, payloadFrom, readFailure, readPayload, restPayload } from './payload.ts';
-import { putOptions, type PutOptionItems, type PutSpec, readGraphJobs, readRunRules } from './put-options.ts';
+import { causeOf, checkSame, discardPayload, readFailure, readPayload, restPayload } from './payload.ts';
+import { putOptions, type PutOptionItems, type PutSpec, readRunRules } from './put-options.ts';
 import { Putters } from './putters.ts';
 import { Runs, type SpecOf } from './runs.ts';
 import { refuseLease, type Taker } from './taker.ts';
 import { Takers } from './takers.ts';
-import { taskSpec } from './task-spec.ts';
+import { jobSpec, plainSpec, taskSpec } from './task-spec.ts';
 
 const noOptions: PutOptionItems = {};
 
@@ -73,8 +74,9 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     const left = (taker: Taker, how?: ProcessEnd): void => this.broadcasts.left(taker, how);
     this.maps = new Maps(this, this.queue, this.#putters);
     const wanted = (task: Task, takers: number): number => this.maps.wanted(task, takers);
-    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, wanted);
-    this.runs = new Runs(made.manager, this.queue);
+    const spare = (): void => this.ready();
+    this.takers = new Takers(this, made.manager, this.queue, () => this.#options, taken, left, spare, wanted);
+    this.runs = new Runs(made.manager, this.queue, this.name ?? '');
   }
 
   attach(options: ReadonlyMap<string, Item>): void {
@@ -111,26 +113,27 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   readGraph(session: Session, call: number, held: boolean, reader: Reader): void {
-    const id = reader.string();
+    const id = runId(reader.item());
     const rules = readRunRules(reader.item());
-    const jobs = readGraphJobs(session.adopt(reader.item()));
-    const specOf: SpecOf = (job, after) => {
-      const { input, bytesIn } = payloadFrom(job.input);
-      const spec = this.specOf(job.name, input, bytesIn, { ...job.options, after });
+    const graph = readGraph(session, reader);
+    const specOf: SpecOf = (checked, place, after, job) => {
+      const input = checked.inputs[place];
       if (input instanceof Packed) this.keep(input);
-      return spec;
+      return jobSpec(this.#options, checked, place, after, job);
     };
     const submit = (): void => {
+      let kept = false;
       try {
         if (this.queue.shut) throw this.shutError();
-        this.runs.submit(session, id, rules, jobs, specOf, this.now());
+        kept = this.runs.submit(session, id, rules, graph, specOf, this.now());
         session.done(call);
       } catch (error) {
         session.failed(call, error);
       }
+      if (!kept) for (const input of graph.inputs) discardPayload(input);
     };
-    const inputs = jobs.map(({ input }) => input);
-    this.enter(session, call, held, submit, inputs);
+    const named = graph.inputs.filter((input) => input instanceof Packed);
+    this.enter(session, call, held, submit, named);
   }
 
   /** Now, or, where others are in the way, in its turn; `held`: the call came through the hold that is there. */
@@ -260,7 +263,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
     else if (task.failure !== undefined) this.keep(causeOf(task));
     restPayload(task.output);
     restPayload(task.input);
-    if (task.job !== undefined) this.runs.changed(task);
+    if (task.job !== undefined) this.runs.settled(task);
     const part = task.rules?.part;
     if (part !== undefined) this.maps.settled(task, part);
     this.outcomes.settled(task);
@@ -270,7 +273,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   }
 
   moved(task: Task): void {
-    this.runs.changed(task);
+    this.runs.moved(task);
   }
 
   revoked(_task: Task, lease: number, holder: Holder, failure: Failure): void {
@@ -335,7 +338,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   /** The way of nearly every put: nothing but a name and an input. */
   #putPlain(session: Session, call: number, name: string, input: string, bytesIn: number, flags: number): void {
     const { retries, poisonAfter } = this.#options;
-    const spec: TaskSpec = { id: undefined, name, priority: 0, input, bytesIn, retries, poisonAfter, after: undefined };
+    const spec = plainSpec(name, input, bytesIn, retries, poisonAfter);
     const task = this.queue.put(spec, this.arrival(session), session, call);
     if ((flags & PutFlags.run) === 0) session.accepted(call, task.number);
   }

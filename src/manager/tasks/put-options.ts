@@ -5,7 +5,7 @@ import type { Item } from '../../protocol/wire.ts';
 import type { TaskRules } from '../../queue/rules.ts';
 import type { OnFailure } from '../../tasks.ts';
 import { isOwnId } from '../../queue/task.ts';
-import { countOf, listOf, numberOf, textOf } from '../arguments.ts';
+import { countOf, listOf, numberOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
 import type { RunRules } from './run.ts';
 import { amountsOf, backoffOf, durationOf, tagsOf, timeOf, wordOf } from './rules.ts';
@@ -38,20 +38,6 @@ export interface PutSpec {
   /** PutFlags */
   readonly flags: number;
   readonly options: PutOptionItems;
-}
-
-/** One job of a graph as it was submitted. */
-export interface GraphJob {
-  readonly id: string;
-  readonly name: string;
-  readonly input: Item;
-  /** Ids of jobs of the same graph. */
-  readonly after: readonly string[];
-  /** Ids of tasks outside of it. */
-  readonly outside: readonly string[];
-  readonly options: PutOptionItems;
-  /** Somebody wants its output when the run has ended. */
-  readonly keep: boolean;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -153,12 +139,6 @@ function parentOf(value: Item): ParentRef {
   };
 }
 
-/** Any form will do: the task's id is 'run/job'. */
-function jobId(value: Item): string {
-  if (typeof value === 'string' && value !== '' && value.length <= 1000) return value;
-  throw new TypeError('the id of a job must be a string of 1 to 1,000 characters');
-}
-
 /** How a run goes crosses as [onFailure, concurrency, estimates]. */
 export function readRunRules(item: Item): RunRules {
   const [onFailure, concurrency, estimates] = listOf(item, 'options of a run');
@@ -174,20 +154,4 @@ function estimateOf(item: Item): number | undefined {
   const ms = numberOf(item, 'an estimate');
   if (ms >= 0 && ms < Infinity) return ms;
   throw new RangeError('an estimate must be a number of ms of 0 or more');
-}
-
-/** Jobs cross as [id, name, input, after, outside, options, keep]. */
-export function readGraphJobs(item: Item): GraphJob[] {
-  return listOf(item, 'jobs').map((job) => {
-    const [id, name, input, after, outside, options, keep] = listOf(job, 'a job');
-    return {
-      id: jobId(id),
-      name: textOf(name, 'the name of a job'),
-      input,
-      after: listOf(after, 'after').map(String),
-      outside: listOf(outside, 'outside').map(String),
-      options: putOptions(options),
-      keep: keep === true,
-    };
-  });
 }

@@ -1,6 +1,7 @@
 /** One run of a job graph, as the manager keeps it. */
 import type { Item } from '../../protocol/wire.ts';
-import { TaskRun } from '../../queue/run.ts';
+import type { Estimate } from '../../graph/durations.ts';
+import { type Job, TaskRun } from '../../queue/run.ts';
 import { NEVER, State, type Task } from '../../queue/task.ts';
 import type { OnFailure } from '../../tasks.ts';
 import type { Call } from '../call.ts';
@@ -16,6 +17,12 @@ export interface RunRules {
   readonly estimates: readonly (number | undefined)[];
 }
 
+/** A job, or a task that a job has put, as the manager keeps it. */
+export interface RunJob extends Job {
+  /** Where how long it runs is learned; undefined where nothing was known of it. */
+  readonly estimate: Estimate | undefined;
+}
+
 export interface Follower {
   readonly call: Call;
   readonly events: boolean;
@@ -24,7 +31,7 @@ export interface Follower {
 }
 
 export class Run extends TaskRun {
-  readonly id: string;
+  declare readonly id: string;
   /** For what is put into it and says nothing itself. */
   readonly onFailure: OnFailure;
   readonly followers = new WaitList<Follower>();
@@ -37,20 +44,19 @@ export class Run extends TaskRun {
   closed = false;
 
   constructor(id: string, jobs: number, { onFailure, concurrency }: RunRules) {
-    super(concurrency);
-    this.id = id;
+    super(concurrency, id);
     this.onFailure = onFailure;
     this.unfinished = jobs;
   }
 
   /** The id of a job; of a task that a job has put, its own. */
-  jobOf({ key }: Task): string {
+  jobOf({ job, key }: Task): string {
+    if (job?.id !== undefined) return job.id;
     return key.startsWith(`${this.id}/`) ? key.slice(this.id.length + 1) : key;
   }
 
-  /** Another state of one of its tasks. */
-  moved(task: Task): void {
-    if (!task.finished) return;
+  /** One of its tasks has ended. */
+  settled(task: Task): void {
     this.unfinished--;
     if (task.state !== State.skipped && !task.fulfilled) this.failed.add(task);
   }

@@ -6,8 +6,8 @@
  * A run pins the records of its tasks, and with them inputs and outputs, until it is closed: so long can it be retried.
  * Beyond that an output stays until all that comes after it has ended.
  */
-import { DuplicateTaskError, UnknownJobError, UnknownTaskError } from '../../errors.ts';
-import { Durations } from '../../graph/durations.ts';
+import { DuplicateJobError, DuplicateTaskError, UnknownJobError, UnknownTaskError } from '../../errors.ts';
+import { Durations, type Estimate } from '../../graph/durations.ts';
 import { levels } from '../../graph/levels.ts';
 import { ToClient } from '../../protocol/messages.ts';
 import { type Item, Packed } from '../../protocol/wire.ts';
@@ -18,84 +18,144 @@ import { State, stateNames, type Task } from '../../queue/task.ts';
 import type { Answer, Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
-import { checkSubmitted, type Submitted } from './graph-check.ts';
-import { payloadFrom, sameInput } from './payload.ts';
-import type { GraphJob } from './put-options.ts';
-import { durationOf, type Follower, Run, type RunRules } from './run.ts';
+import type { SubmittedGraph } from './graph-frame.ts';
+import { sameInput } from './payload.ts';
+import { durationOf, type Follower, Run, type RunJob, type RunRules } from './run.ts';
 import type { WorkerInfo } from './taker.ts';
 
-/** A job as a task to put, without its part in the run. */
-export type SpecOf = (job: GraphJob, after: readonly string[]) => TaskSpec;
+/** The job at that place of a graph as a task to put. */
+export type SpecOf = (graph: SubmittedGraph, place: number, after: readonly Task[] | undefined, job: Job) => TaskSpec;
+
+const none: readonly never[] = [];
+
+/** A graph that is all right. */
+interface Checked {
+  readonly inputs: readonly unknown[];
+  /** By their ids. */
+  readonly outside: ReadonlyMap<string, Task>;
+}
 
 export class Runs {
   readonly #manager: ManagerCore;
   readonly #queue: TaskQueue;
+  /** The queue's name. */
+  readonly #name: string;
   readonly #runs = new Map<string, Run>();
   /** Learned from all runs so far. */
   readonly #durations = new Durations();
 
-  constructor(manager: ManagerCore, queue: TaskQueue) {
+  constructor(manager: ManagerCore, queue: TaskQueue, name: string) {
     this.#manager = manager;
     this.#queue = queue;
+    this.#name = name;
   }
 
-  /** All of it or nothing. A run of that id that is there already must be the same one. */
-  submit(session: Session, id: string, rules: RunRules, jobs: readonly GraphJob[], specOf: SpecOf, now: number): void {
+  /** All of it or nothing. A run of that id that is there already must be the same one; false then: its inputs are not kept. */
+  submit(session: Session, id: string, rules: RunRules, graph: SubmittedGraph, specOf: SpecOf, now: number): boolean {
     const existing = this.#runs.get(id);
-    if (existing === undefined) this.#begin(id, rules, jobs, specOf, now);
-    else checkSame(existing, jobs);
+    if (existing === undefined) this.#begin(id, rules, graph, specOf, now);
+    else checkSame(existing, graph);
     this.#hold(session, this.#find(id));
+    return existing === undefined;
   }
 
-  #begin(id: string, rules: RunRules, jobs: readonly GraphJob[], specOf: SpecOf, now: number): void {
-    const { graph, order, outside } = this.#check(id, jobs);
+  #begin(id: string, rules: RunRules, graph: SubmittedGraph, specOf: SpecOf, now: number): void {
+    const { ids } = graph;
+    const { inputs, outside } = this.#check(id, graph);
     const { records } = this.#queue;
     // What ends as soon as it is put may be the reason why another record goes.
-    for (const task of outside) records.pin(task);
-    const run = new Run(id, jobs.length, rules);
-    const weights = levels(graph, order, this.#weigher(jobs, rules));
+    for (const task of outside.values()) records.pin(task);
+    const run = new Run(id, ids.length, rules);
+    const known = ids.map((job, place) => this.#durations.job(graph.names[place] as string, job));
+    const weights = levels(graph.after, this.#weigher(graph, known, rules));
     this.#runs.set(id, run);
-    for (const index of order) {
-      const job = withSharedIds(jobs[index] as GraphJob, this.#queue);
-      const spec = specOf(job, [...job.after.map((before) => `${id}/${before}`), ...job.outside]);
-      const onFailure = job.options.onFailure ?? rules.onFailure;
-      const part: Job = { run, weight: weights[index] as number, onFailure };
-      this.#queue.put({ ...spec, id: `${id}/${job.id}`, job: part }, now);
+    const checked = { ...graph, inputs };
+    for (let place = 0; place < ids.length; place++) {
+      const onFailure = graph.options[place]?.onFailure ?? rules.onFailure;
+      const job: RunJob = {
+        run,
+        id: ids[place],
+        weight: weights[place] as number,
+        onFailure,
+        estimate: known[place],
+      };
+      const after = tasksBefore(run, graph, place, outside);
+      this.#queue.put(specOf(checked, place, after, job), now);
     }
-    for (const task of outside) records.unpin(task);
+    for (const task of outside.values()) records.unpin(task);
   }
 
-  #check(id: string, jobs: readonly GraphJob[]): Submitted & { readonly outside: ReadonlySet<Task> } {
-    const submitted = checkSubmitted(jobs);
-    const found = new Set<Task>();
-    for (const job of jobs) {
-      if (this.#queue.records.get(`${id}/${job.id}`) !== undefined) {
-        throw new DuplicateTaskError(`task '${id}/${job.id}' exists already: choose another id for the run`);
-      }
-      checkNamed(id, job);
-      for (const outside of job.outside) {
-        const task = this.#queue.records.get(outside);
+  /** @throws DuplicateJobError, DuplicateTaskError, UnknownTaskError, UnknownJobError */
+  #check(run: string, graph: SubmittedGraph): Checked {
+    const { records } = this.#queue;
+    const outside = new Map<string, Task>();
+    graph.outside.forEach((before, place) => {
+      for (const id of before) {
+        const task = outside.get(id) ?? records.get(id);
         if (task === undefined) {
-          throw new UnknownTaskError(`job '${job.id}' comes after task '${outside}', which is not there (any more)`);
+          const job = graph.ids[place];
+          throw new UnknownTaskError(`job '${job}' comes after task '${id}', which is not there (any more)`);
         }
-        found.add(task);
+        outside.set(id, task);
       }
-    }
-    return { ...submitted, outside: found };
+    });
+    const inputs = this.#named(run, graph);
+    const taken = records.reserve(run, graph.ids);
+    if (taken === undefined) return { inputs, outside };
+    if (records.get(`${run}/${taken}`) === undefined)
+      throw new DuplicateJobError('two jobs of the graph have the same id');
+    throw new DuplicateTaskError(`task '${run}/${taken}' exists already: choose another id for the run`);
+  }
+
+  /**
+   * What an input names the job must also come after: another task's output may not be there. It names it by the texts that
+   * the tasks have from here on, not by a copy for each edge.
+   */
+  #named(run: string, { ids: jobs, inputs, after: { starts, nodes }, outside }: SubmittedGraph) {
+    let ids: readonly string[] = none;
+    let places: Map<string, number> | undefined;
+    return inputs.map((input, place) => {
+      if (!(input instanceof Packed) || input.jobs.length === 0) return input;
+      if (places === undefined) {
+        ids = jobs.map((job) => `${run}/${job}`);
+        places = new Map(ids.map((id, at) => [id, at]));
+      }
+      const all = places;
+      const before = new Set(nodes.subarray(starts[place], starts[place + 1]));
+      const others = new Set(outside[place]);
+      const named = input.jobs.map(({ queue, id }) => {
+        const at = all.get(id);
+        if (queue !== this.#name || !(at === undefined ? others.has(id) : before.has(at))) {
+          const why = `the input of job '${jobs[place]}' names '${id}', which it does not come after`;
+          throw new UnknownJobError(why, [id]);
+        }
+        return { queue: this.#name, id: at === undefined ? id : (ids[at] as string) };
+      });
+      return new Packed(input.bytes, input.proxies, named);
+    });
   }
 
   /** How long each job will take: as told, as learned, or as those of which something is known take on average. */
-  #weigher(jobs: readonly GraphJob[], { estimates }: RunRules): (node: number) => number {
-    const known = jobs.map(({ id, name }, at) => estimates[at] ?? this.#durations.of(name, id));
+  #weigher(
+    { ids, names }: SubmittedGraph,
+    jobs: readonly (Estimate | undefined)[],
+    { estimates }: RunRules,
+  ): (place: number) => number {
+    const known = new Float64Array(ids.length).fill(NaN);
     let sum = 0;
     let count = 0;
-    for (const ms of known) {
+    for (let place = 0; place < known.length; place++) {
+      const ms = estimates[place] ?? jobs[place]?.ms ?? this.#durations.handler(names[place] as string);
       if (ms === undefined) continue;
+      known[place] = ms;
       sum += ms;
       count++;
     }
     const mean = count === 0 ? 1 : sum / count;
-    return (node) => known[node] ?? mean;
+    return (place) => {
+      const ms = known[place] as number;
+      return Number.isNaN(ms) ? mean : ms;
+    };
   }
 
   /** The run stays until every session that has submitted it has closed it, or has ended. */
@@ -119,7 +179,14 @@ export class Runs {
     const run = job.run as Run;
     run.unfinished++;
     // Its parent cannot end before it: what comes after that waits for both.
-    return { run, weight: job.weight, onFailure: onFailure ?? run.onFailure };
+    const part: RunJob = {
+      run,
+      id: undefined,
+      weight: job.weight,
+      onFailure: onFailure ?? run.onFailure,
+      estimate: undefined,
+    };
+    return part;
   }
 
   /** It was not put after all. */
@@ -132,21 +199,32 @@ export class Runs {
     if (task.state === State.blocked) this.#tellAll(runOf(task), task);
   }
 
-  /** A task of a run has moved. */
-  changed(task: Task): void {
+  /** A task of a run has moved between states that are not final. */
+  moved(task: Task): void {
     const run = runOf(task);
-    run.moved(task);
+    if (run.followers.size > 0) this.#tellAll(run, task);
+  }
+
+  /** A task of a run has ended. */
+  settled(task: Task): void {
+    const run = runOf(task);
+    run.settled(task);
     const ms = durationOf(task);
-    if (ms !== undefined) {
-      const grown = task.rules?.asked.parent !== undefined;
-      this.#durations.note(task.name, grown ? undefined : run.jobOf(task), ms);
-    }
-    this.#tellAll(run, task);
+    if (ms !== undefined) this.#learn(run, task, ms);
+    if (run.followers.size > 0) this.#tellAll(run, task);
     if (run.unfinished > 0) return;
     for (let follower = run.followers.shift(); follower; follower = run.followers.shift()) {
       follower.call.answer(run.summary(follower.durations));
     }
     if (run.closed) run.letGo();
+  }
+
+  #learn(run: Run, task: Task, ms: number): void {
+    const { estimate } = task.job as RunJob;
+    const grown = task.rules?.asked.parent !== undefined;
+    if (estimate === undefined) return this.#durations.note(task.name, grown ? undefined : run.jobOf(task), ms);
+    estimate.note(ms);
+    this.#durations.note(task.name, undefined, ms);
   }
 
   /** A finished task of a run is about to be run anew. */
@@ -235,40 +313,41 @@ function runOf({ job }: Task): Run {
   return (job as Job).run as Run;
 }
 
-/** What an input names it names by the texts that the tasks have: not by a copy for each edge. */
-function withSharedIds(job: GraphJob, { records }: TaskQueue): GraphJob {
-  const { input } = job;
-  if (!(input instanceof Packed) || input.jobs.length === 0) return job;
-  const jobs = input.jobs.map((ref) => ({ queue: ref.queue, id: records.get(ref.id)?.key ?? ref.id }));
-  return { ...job, input: new Packed(input.bytes, input.proxies, jobs) };
-}
-
-/** What an input names it also comes after: another task's output may not be there. */
-function checkNamed(run: string, { id, input, after, outside }: GraphJob): void {
-  if (!(input instanceof Packed)) return;
-  for (const { id: named } of input.jobs) {
-    if (outside.includes(named) || after.some((before) => named === `${run}/${before}`)) continue;
-    throw new UnknownJobError(`the input of job '${id}' names '${named}', which it does not come after`, [named]);
-  }
+/** What the job at that place comes after, of its run and outside of it; undefined for nothing. */
+function tasksBefore(
+  run: Run,
+  { after: { starts, nodes }, outside }: SubmittedGraph,
+  place: number,
+  others: ReadonlyMap<string, Task>,
+): readonly Task[] | undefined {
+  const from = starts[place] as number;
+  const count = (starts[place + 1] as number) - from;
+  const more = outside[place] as readonly string[];
+  if (count + more.length === 0) return undefined;
+  const after = new Array<Task>(count);
+  for (let i = 0; i < count; i++) after[i] = run.tasks[nodes[from + i] as number] as Task;
+  for (const id of new Set(more)) after.push(others.get(id) as Task);
+  return after;
 }
 
 /** As far as it is known: a record that has gone comes after nothing. */
-function sameEdges(run: string, task: Task, { after, outside }: GraphJob): boolean {
-  if (task.after === undefined) return task.finished || after.length + outside.length === 0;
+function sameEdges(run: string, task: Task, { ids, after: { starts, nodes }, outside }: SubmittedGraph, place: number) {
+  const asked = new Set(outside[place]);
+  for (const before of nodes.subarray(starts[place], starts[place + 1])) asked.add(`${run}/${ids[before]}`);
+  if (task.after === undefined) return task.finished || asked.size === 0;
   const keys = new Set(task.after.map(({ key }) => key));
-  const asked = new Set([...after.map((before) => `${run}/${before}`), ...outside]);
   return keys.size === asked.size && [...asked].every((key) => keys.has(key));
 }
 
-function checkSame(run: Run, jobs: readonly GraphJob[]): void {
+function checkSame(run: Run, graph: SubmittedGraph): void {
   const own = new Map<string, Task>();
   for (const task of run.tasks) if (task.rules?.asked.parent === undefined) own.set(run.jobOf(task), task);
-  const other = jobs.find((job) => {
-    const task = own.get(job.id);
-    if (task === undefined || task.name !== job.name || !sameEdges(run.id, task, job)) return true;
-    return !sameInput(task.input, payloadFrom(job.input).input);
+  const other = graph.ids.find((job, place) => {
+    const task = own.get(job);
+    if (task === undefined || task.name !== graph.names[place] || !sameEdges(run.id, task, graph, place)) return true;
+    return !sameInput(task.input, graph.inputs[place]);
   });
-  if (other === undefined && own.size === jobs.length) return;
-  const where = other === undefined ? '' : `: its job '${other.id}' is another one`;
+  if (other === undefined && own.size === graph.ids.length) return;
+  const where = other === undefined ? '' : `: its job '${other}' is another one`;
   throw new DuplicateTaskError(`a run '${run.id}' of another graph exists already${where}`);
 }

@@ -10,7 +10,7 @@ import { Packed, setU48 } from '../../protocol/wire.ts';
 import type { Demand } from '../../queue/demands.ts';
 import type { Part } from '../../queue/part.ts';
 import type { TaskQueue } from '../../queue/queue.ts';
-import { type Failure, NEVER, type Task } from '../../queue/task.ts';
+import { type Failure, NEVER, State, type Task } from '../../queue/task.ts';
 import { Call } from '../call.ts';
 import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
@@ -26,6 +26,9 @@ interface TakerLimits extends RunLimits {
   readonly leaseTimeout: number;
 }
 
+/** A window of more tasks than this holds some that take less than 30 µs each. */
+const FINE = 128;
+
 export class Takers {
   readonly #board: SharedObject;
   readonly #manager: ManagerCore;
@@ -36,6 +39,8 @@ export class Takers {
   readonly #taken: () => void;
   /** A worker takes no more. */
   readonly #left: (taker: Taker, how?: ProcessEnd) => void;
+  /** A taker has its share, and more is ready: all that have room are to be asked. */
+  readonly #spare: () => void;
   /** How many inputs of a `map` one of so many takers gets at once. */
   readonly #wanted: (task: Task, takers: number) => number;
   readonly #all = new Set<Taker>();
@@ -50,6 +55,7 @@ export class Takers {
     limits: () => TakerLimits,
     taken: () => void,
     left: (taker: Taker, how?: ProcessEnd) => void,
+    spare: () => void,
     wanted: (task: Task, takers: number) => number,
   ) {
     this.#board = board;
@@ -58,6 +64,7 @@ export class Takers {
     this.#leaseTimeout = () => limits().leaseTimeout;
     this.#taken = taken;
     this.#left = left;
+    this.#spare = spare;
     this.#wanted = wanted;
     this.ladder = new Ladder(manager, queue, limits, () => queue.ready > 0 && this.dispatch());
   }
@@ -127,14 +134,19 @@ export class Takers {
       if (taker.hungry) taker.hungryPeers.add(taker);
       return 'given';
     });
-    this.#kinds.askHungry((taker) => {
+    const share = this.#share();
+    const give = (taker: Taker, most: number): Answer => {
       if (this.#queue.ready === 0) return 'nothing left';
+      if (taker.leases.size >= most && taker.window <= FINE) return 'refused';
       const given = taker.hungry && this.#give(taker, false, now);
       gave ||= given;
       const answer = given ? 'given' : taker.hungry ? this.#refused(taker) : 'refused';
       if (!taker.hungry) taker.hungryPeers.delete(taker);
       return answer;
-    });
+    };
+    this.#kinds.askHungry((taker) => give(taker, share));
+    // What others cannot run, or have no room for.
+    this.#kinds.askHungry((taker) => give(taker, Infinity));
     // Who waits to put hears of nothing: it would have this be asked again, for ever.
     if (gave) this.#gave();
   }
@@ -149,14 +161,25 @@ export class Takers {
     if (taker.window === 1) return;
     if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#kinds.waiting === 0 && taker.hungry) {
       let gave = false;
-      while (this.#give(taker, false, now)) {
+      const share = taker.window <= FINE ? this.#share() : Infinity;
+      while (taker.leases.size < share && this.#give(taker, false, now)) {
         gave = true;
         if (this.#queue.ready === 0 || !taker.hungry) break;
       }
       if (gave) this.#gave();
+      if (this.#queue.ready > 0 && taker.hungry) this.#spare();
     }
     if (taker.hungry) taker.hungryPeers.add(taker);
     else taker.hungryPeers.delete(taker);
+  }
+
+  /**
+   * As many tasks as each would hold if all that is ready, and all that is leased, were dealt out evenly: of few tasks,
+   * such as a layer of a graph, nobody's window takes more, or the others would have to get them back from it. Not of the
+   * shortest ones, which are done in the time that a message takes.
+   */
+  #share(): number {
+    return Math.ceil((this.#queue.ready + this.#queue.count(State.leased)) / this.#all.size);
   }
 
   resize(taker: Taker, window: number): void {
@@ -310,12 +333,12 @@ export class Takers {
     const { input } = task;
     const jobs = input instanceof Packed && input.jobs.length > 0 ? input.jobs : undefined;
     const name = session.announce(task.name);
+    const id = task.chosenId;
     link.beginEntry(ToClient.TASK, taker.handle);
     const once = (task.poisonAfter === 1 ? TaskFlags.once : 0) | (timed ? TaskFlags.timed : 0);
     const part = task.rules?.part;
     const mapped = (range ? TaskFlags.items : 0) | (part?.careful === true ? TaskFlags.careful : 0);
-    const flags =
-      (task.id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once | mapped;
+    const flags = (id === undefined ? 0 : TaskFlags.id) | (jobs === undefined ? 0 : TaskFlags.outputs) | once | mapped;
     const at = writer.claim(17);
     const { data } = writer;
     setU48(data, at, task.lease);
@@ -323,7 +346,7 @@ export class Takers {
     data.setUint8(at + 12, flags);
     data.setUint16(at + 13, name, true);
     data.setUint16(at + 15, Math.min(0xffff, task.attempt + 1), true);
-    if (task.id !== undefined) writer.item(task.id);
+    if (id !== undefined) writer.item(id);
     if (jobs !== undefined) {
       writer.item(jobs.flatMap(({ id }) => [id, payloadItem(this.#queue.records.get(id)?.output)]));
     }

@@ -50,11 +50,12 @@ export class BundleCall extends Pending {
     const at = reader.u32();
     const count = reader.u32();
     const succeeded = reader.u8() === Outcome.succeeded;
-    const bytes = reader.left;
-    const { codec } = this.#receiver.connection;
+    const { codec, arenas } = this.#receiver.connection;
+    const outputs = succeeded ? arenas.rest(reader) : reader;
+    const bytes = outputs.left;
     const failure = succeeded ? undefined : new Failure(errorFrom(reader.item(), codec));
     for (let place = at; place < at + count; place++) {
-      this.#settle(place, failure ?? this.#read(reader));
+      this.#settle(place, failure ?? this.#read(outputs));
     }
     this.#receiver.heard(count, bytes);
     if (this.#left > 0) return false;
