@@ -22,6 +22,7 @@ import { PROTOCOL_VERSION, Refusal, ToClient } from '#qm/protocol/messages.js';
 import { connectionUnder, KEY, listening, managerProcess } from '../kit/listening.ts';
 import { frame } from '../kit/raw-client.ts';
 import { run } from '../kit/run.ts';
+import { until } from '../kit/until.ts';
 
 /** The connection breaks, as if the manager had dropped it. */
 function breakConnection(client: Client): void {
@@ -280,7 +281,7 @@ describe('a connection that comes back', () => {
     const ran = client.tasks<{ add: (input: { to: number }) => number }>('t').runGraph(graph, { id: 'run' });
     const lost = ran.result();
     lost.catch(() => {});
-    expect(await other.tasks('t').dict.size()).toBe(2);
+    await until(async () => (await other.tasks('t').dict.size()) === 2);
     await reconnected(client);
     await expect(lost).rejects.toThrow(ConnectionLostError);
   });
