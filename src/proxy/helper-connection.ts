@@ -7,7 +7,7 @@
 import { parentPort } from 'node:worker_threads';
 import { Role, ToClient, ToManager } from '../protocol/messages.ts';
 import type { Link } from '../transport/link.ts';
-import { nodeIpc } from '../transport/node-ipc.ts';
+import { plainNet } from '../transport/net.ts';
 import { enter } from './enter.ts';
 import type { HelperData, HelperMessage } from './helper.ts';
 import { SharedWindow } from './shared-window.ts';
@@ -86,7 +86,7 @@ async function connect(session: number, secret: string): Promise<void> {
     outside = false;
   };
   try {
-    const transport = await nodeIpc.connect(data.address);
+    const transport = await plainNet.connect(data.address);
     const identity = { role: Role.helper, name: 'helper', claim: session, secret };
     await enter(transport, data.address, data.authKey, identity, { entered });
   } catch {
