@@ -21,7 +21,7 @@ test.each([
       await aGroup(manager, { queue: 'slow', count: 1 });
       const memory = (): number =>
         Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${manager.pid}/status`, 'utf8'))?.[1]) * 1024;
-      const input = { ms: 1, ballast: Buffer.alloc(INPUT, 'x') };
+      const input = { ms: 2, ballast: Buffer.alloc(INPUT, 'x') };
       await queue.run('block', input);
       const base = memory();
       let grown = 0;
