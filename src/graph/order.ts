@@ -4,8 +4,7 @@ import { Readiness } from './readiness.ts';
 
 /**
  * Of the nodes that could come next, the one inserted first comes next. Undefined when the graph has a cycle.
- * O(edges + nodes · log nodes), and O(edges +
- * nodes) where every edge leads forward.
+ * O(edges + nodes · log nodes); O(nodes) where every edge leads forward.
  */
 export function topologicalOrder(graph: Digraph): number[] | undefined {
   if (graph.forward) return Array.from({ length: graph.size }, (_, node) => node);

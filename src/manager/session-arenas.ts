@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 
 /** While there are no more arenas than this, all who have one are told of each other's before anything comes from there. */
 const FEW = 32;
-/** While there are no more than this, a client is given one before it has anything to put there. */
+/** While there are fewer than this, a client is given one before it has anything to put there. */
 const EARLY = 8;
 
 export class SessionArenas {

@@ -2,7 +2,7 @@
  * Arenas as a client sees them: its own, in which it puts large inputs and outputs instead of sending them, and those of
  * others, out of which it copies what it is given. One for each session: what is open ends with it.
  *
- *     WANT_ARENA ──▶            at the first large value, which goes in parts
+ *     WANT_ARENA ──▶            at once; where that gives none, at the first large value, which goes in parts
  *                ◀── ARENA      with room for this client: opened to write
  *     PUT, COMPLETE with a region ──▶ … ◀── FREED       once nobody needs it
  *                ◀── ARENA      of somebody else

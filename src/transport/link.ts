@@ -5,8 +5,8 @@
  * or, outside of one, as soon as the code that runs now has run (process.nextTick, which comes after the promise
  * callbacks that are ready). A turn that writes more than FLUSH_AT sends what it has and goes on. Entries, as those of
  * puts, outside of a chunk begin to leave at EARLY, with twice as much each time: others can begin with them, but a write
- * costs both sides a wake-up. Long frames leave in
- * parts, as fast as the transport takes them (long-frames.ts); what must not pass them waits behind them.
+ * costs both sides a wake-up. Long frames leave in parts, as fast as the transport takes them (long-frames.ts); what must
+ * not pass them waits behind them.
  */
 import { FrameTooLargeError, ProtocolError } from '../errors.ts';
 import { FrameDecoder } from '../protocol/frames.ts';

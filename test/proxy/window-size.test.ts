@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Durations } from '#qm/proxy/durations.js';
-import { runsShort, windowFor } from '#qm/proxy/window-size.js';
+import { isHalf, runsShort, windowFor } from '#qm/proxy/window-size.js';
 
 /** The window of tasks that take so long (ms). */
 function sizeFor(ms: number): number {
@@ -26,4 +26,11 @@ test('of the last one nothing more is asked than that it leaves with the questio
 
 test('ends of the shortest tasks, of which a message costs more, and of long ones, which leave anyway, do not', () => {
   expect([leavesWith(0.001), leavesWith(0.01), leavesWith(2)]).toEqual([[], [], []]);
+});
+
+test('ends leave with half of the window, of a small one not before they are half of it themselves', () => {
+  expect([isHalf(100, 50, 1), isHalf(100, 51, 49), isHalf(100, 49, 51)]).toEqual([true, false, false]);
+  expect([isHalf(20, 10, 10), isHalf(20, 10, 9), isHalf(20, 4, 10)]).toEqual([true, false, true]);
+  // What comes after the last is asked for with its end.
+  expect([isHalf(20, 0, 20), isHalf(20, 11, 10)]).toEqual([false, false]);
 });
