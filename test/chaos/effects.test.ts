@@ -7,8 +7,8 @@ import { expect, test } from 'vitest';
 import { run } from '../kit/run.ts';
 import { aFolder } from '../kit/tasks-rig.ts';
 
-const tasks = Number(process.env['QM_CHAOS_TASKS'] ?? 20_000);
-const seconds = Number(process.env['QM_CHAOS_SECONDS'] ?? 60);
+const tasks = Number(process.env['QM_CHAOS_TASKS'] ?? 60_000);
+const seconds = Number(process.env['QM_CHAOS_SECONDS'] ?? 120);
 
 test(
   'W1 W2 W8 Q11 no task is lost, each has one outcome, and no two executions of one are ever alive at once',
