@@ -26,7 +26,7 @@ const SEND_EVERY = 2;
 const SEND_AT = 16_000;
 /** An output of more bytes goes by itself. */
 const LARGE = 32_000;
-/** Inputs that mostly take so long (ms) are reported as they start. */
+/** Inputs that mostly take so long (ms) are reported as they start, as is the first of a name. */
 const SHORT = 5;
 /** Longest time (ms) that the event loop is kept from turning by inputs that end at once. */
 const TURN = 5;
@@ -116,7 +116,8 @@ export class LeasedRange {
     }
     this.#begun++;
     this.#runs = true;
-    if (this.#durations.mean >= SHORT * SCALE) this.#ranges.notes.starts(this.current);
+    const { count, mean } = this.#durations;
+    if (count === 0 || mean >= SHORT * SCALE) this.#ranges.notes.starts(this.current);
     return true;
   }
 

@@ -4,6 +4,8 @@ import type { Connection } from './connection.ts';
 
 /** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
 const FLUSH_EVERY = 2;
+/** Names of tasks that are remembered. */
+const REMEMBERED = 1000;
 
 export class TakerNotes {
   readonly #connection: Connection;
@@ -19,6 +21,9 @@ export class TakerNotes {
   #unsentSince = 0;
   /** How many ends it holds. */
   ends = 0;
+  /** Names of tasks that have started here, and the last of them. */
+  readonly #names = new Set<string>();
+  #name: string | undefined;
 
   constructor(connection: Connection, handle: number, runs: () => boolean) {
     this.#connection = connection;
@@ -61,6 +66,16 @@ export class TakerNotes {
     this.#report();
     link.flush();
     return link.pending === 0;
+  }
+
+  /** No task of that name has started here: nobody knows for how long it keeps what was said before it. */
+  isNew(name: string): boolean {
+    if (name === this.#name) return false;
+    this.#name = name;
+    if (this.#names.has(name)) return false;
+    if (this.#names.size === REMEMBERED) this.#names.clear();
+    this.#names.add(name);
+    return true;
   }
 
   /** That lease starts. The manager hears of it after this turn, unless it has ended by then and said so. */

@@ -418,11 +418,11 @@ export class TaskTaker {
     return true;
   }
 
-  /** The manager must know what has started, should this process end: before a long task, soon for short ones. */
+  /** The manager must know what has started, should this process end: before a long or new one, soon for short ones. */
   #tellStart(task: Leased): void {
-    const { lease, flags } = task;
+    const { lease, flags, name } = task;
     if ((flags & FIRST) !== 0) task.unheard = !this.#notes.starts(lease);
-    else if (this.#durations.mean >= SHORT) this.#notes.starts(lease);
+    else if (this.#notes.isNew(name) || this.#durations.mean >= SHORT) this.#notes.starts(lease);
     else this.#notes.startsSoon(lease);
   }
 

@@ -96,16 +96,44 @@ describe.each(places)('%s', (place) => {
   test('with a window that short tasks have made large, a worker holds two ranges, and leaves the rest to others', async () => {
     const queue = await aQueue({ count: 1 });
     await Promise.all(numbers(5000).map((n) => queue.run('double', n)));
+    // It runs something: a call of its loop that crosses with the first ranges would bring one more.
+    const [started, go] = [rig().client.queue<number>(), rig().client.queue<number>()];
+    const running = queue.run('awaiting', { n: 0, started, go });
+    await started.get();
     const gate = aGate();
     const outputs = queue.map(
       'blocking',
       numbers(500).map((n) => ({ n, file: n === 0 ? gate.file : undefined })),
     );
-    await until(async () => (await queue.dict.counts()).leased > 0);
-    expect((await queue.dict.counts()).leased).toBeLessThanOrEqual(2);
+    await until(async () => (await queue.dict.counts()).leased > 1);
+    expect((await queue.dict.counts()).leased).toBe(3);
+    await go.put(0);
+    expect(await running).toBe(0);
+    await until(async () => (await queue.dict.counts()).leased < 3);
+    expect((await queue.dict.counts()).leased).toBe(2);
     gate.open();
     expect(await outputs.toArray()).toEqual(numbers(500));
   });
+
+  test.each(['put', 'map'] as const)(
+    'what has ended is told before the first task of another name keeps the thread: %s',
+    async (how) => {
+      const queue = await aQueue({ count: 1 });
+      await Promise.all(numbers(1000).map((n) => queue.run('double', n)));
+      const [started, go] = [rig().client.queue<number>(), rig().client.queue<number>()];
+      const running = queue.run('awaiting', { n: 0, started, go });
+      await started.get();
+      const gate = aGate();
+      const inputs = [{ n: 1, file: gate.file }];
+      const outputs =
+        how === 'map' ? queue.map('blocking', inputs).toArray() : Promise.all([queue.run('blocking', inputs[0])]);
+      await until(async () => (await queue.dict.counts()).leased === 2);
+      await go.put(0);
+      expect(await running).toBe(0);
+      gate.open();
+      expect(await outputs).toEqual([1]);
+    },
+  );
 
   test('W1 W7 what waits behind a long input goes to whoever has nothing to do', async () => {
     const queue = await aQueue();
