@@ -8,19 +8,16 @@ const GRACE = 10_000;
 /** Returns what takes the handlers away again. */
 export function endOnSignals(group: WorkerGroup): () => void {
   let first: NodeJS.Signals | undefined;
-  let forced = false;
   const signalled = (signal: NodeJS.Signals): void => {
     if (first !== undefined) {
-      forced = true;
-      void group.close();
+      const code = 128 + constants.signals[first];
+      void group.close().finally(() => process.exit(code));
       return;
     }
     first = signal;
-    const force = setTimeout(() => signalled(signal), GRACE);
-    void group.drain().finally(() => {
-      clearTimeout(force);
-      process.exit(forced ? 128 + constants.signals[signal] : 0);
-    });
+    setTimeout(signalled, GRACE, signal);
+    // Whoever waited for what has been finished goes on first.
+    void group.drain().finally(() => setImmediate(() => process.exit(0)));
   };
   const signals = ['SIGTERM', 'SIGINT'] as const;
   for (const signal of signals) process.on(signal, signalled);

@@ -189,8 +189,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   }
 
   /**
-   * Lets every worker finish what it runs, and ends them. After `grace` ms what still runs is ended all the same, and
-   * runs again elsewhere. Default: as long as it takes.
+   * Lets every worker finish what it runs, and ends them; what they finished is known here when it resolves. After
+   * `grace` ms what still runs is ended all the same, and runs again elsewhere. Default: as long as it takes.
    */
   async drain(options: { grace?: number | undefined } = {}): Promise<void> {
     const { grace } = options;
@@ -198,6 +198,8 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     const force = grace === undefined ? undefined : setTimeout(() => this.#killAll(), Math.min(grace, 0x7fff_ffff));
     await this.#end((child) => child.drain());
     clearTimeout(force);
+    // The manager heard of it all before they ended: what it says of it comes before an answer.
+    await this.#call('ping', []);
   }
 
   /** Ends every worker now; what they were running is run again elsewhere. */
@@ -311,7 +313,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
   #spawn(): WorkerChild {
     const orders = { ...this.#plan.orders, name: `worker-${++this.#names}`, ticket: randomUUID() };
     // Before the process can connect: both go the same way, so the manager knows the ticket first.
-    this.#call('vouch', [orders.ticket]);
+    void this.#call('vouch', [orders.ticket]);
     const child = new WorkerChild(
       orders,
       this.#restarts.round,
@@ -343,7 +345,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     );
     const { exitCode, signal, reason } = await child.ended;
     await child.ready.catch(() => {});
-    this.#call('workerGone', [child.ticket, exitCode, signal, reason]);
+    void this.#call('workerGone', [child.ticket, exitCode, signal, reason]);
     // Now, and not after its replacement has been forked: its tasks wait for it.
     this.#connection.link.flush();
     this.#children.delete(child.ticket);
@@ -383,9 +385,9 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
     this.#unwatch.push(() => clearInterval(looks));
   }
 
-  #call(method: 'vouch' | 'workerGone', args: readonly (string | number | undefined)[]): void {
+  async #call(method: 'vouch' | 'workerGone' | 'ping', args: readonly (string | number | undefined)[]): Promise<void> {
     if (this.#connection.closed) return;
-    this.#connection.call(0, methods.manager.indexOf(method), args).catch(() => {});
+    await this.#connection.call(0, methods.manager.indexOf(method), args).catch(() => {});
   }
 
   #killAll(): void {

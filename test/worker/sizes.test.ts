@@ -1,12 +1,13 @@
 /** How many workers a group has: bounds, resizing, replacing all of them, and the ways to end. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { BrokenPoolError, startManager, startWorkers } from 'quartermaster';
-import { aGroup, fresh, gone, isAlive, sharedRig, type Started, tasksModule } from '../kit/tasks-rig.ts';
+import { aGroup, aRig, fresh, gone, isAlive, sharedRig, type Started, tasksModule } from '../kit/tasks-rig.ts';
 
 const rig = sharedRig('process');
 
@@ -195,6 +196,27 @@ describe('D4 ending settles', () => {
     expect(group.workers()).toEqual([]);
   });
 
+  test('drain has heard of what was finished, however late the manager is heard', async () => {
+    const { client, manager, hold, goOn } = await aSlowClient();
+    const group = await aGroup(client, { count: 1 });
+    const [started, go] = [manager.queue<Started>('started'), manager.queue('go')];
+    const running = await client.tasks().put('meet', {
+      started: client.queue('started'),
+      go: client.queue('go'),
+      output: 'finished',
+    });
+    const { pid } = await started.get();
+    const heard: unknown[] = [];
+    void running.result().then((output) => heard.push(output));
+    hold();
+    const drained = group.drain().then(() => [...heard]);
+    await go.put(1);
+    await gone(pid);
+    while (group.workers().length > 0) await manager.tasks().dict.size();
+    goOn();
+    expect(await drained).toEqual(['finished']);
+  });
+
   test('drain never waits for longer than its grace', async () => {
     const { client, name, queue, started } = aQueue();
     const group = await aGroup(client, { queue: name, count: 1 });
@@ -208,6 +230,30 @@ describe('D4 ending settles', () => {
     await expect(group.drain({ grace: -1 })).rejects.toThrow(RangeError);
   });
 });
+
+/** A client that hears nothing of its manager between `hold()` and `goOn()`. */
+async function aSlowClient() {
+  const { client: manager, connectionFile, another } = await aRig('process');
+  const { address } = JSON.parse(readFileSync(String(connectionFile), 'utf8')) as { address: string };
+  // A relay in the place of the manager's socket: keys are proved for an address.
+  const here = address.replace('unix:', '');
+  renameSync(here, `${here}.moved`);
+  const relayed: Socket[] = [];
+  const relay = createServer((client) => {
+    const there = createConnection(`${here}.moved`);
+    relayed.push(there);
+    client.pipe(there).pipe(client);
+    client.on('error', () => {}).on('close', () => there.destroy());
+    there.on('error', () => {}).on('close', () => client.destroy());
+  });
+  relay.listen(here);
+  await once(relay, 'listening');
+  onTestFinished(() => void relay.close());
+  const client = await another();
+  onTestFinished(() => client.close());
+  const [first] = relayed as [Socket];
+  return { client, manager, hold: () => first.pause(), goOn: () => first.resume() };
+}
 
 /** A program that lives for one worker, which runs a task until the program is told to end it. */
 async function host(): Promise<{ child: ChildProcess; pids: number[] }> {
