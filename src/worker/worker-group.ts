@@ -101,7 +101,7 @@ export class WorkerGroup extends EventEmitter<WorkerGroupEvents> implements Asyn
       'manager:workerKill': (order) => this.#terminate(order),
       // The new session of the group knows nothing of its workers yet.
       reconnected: () => {
-        for (const ticket of this.#children.keys()) this.#call('vouch', [ticket]);
+        for (const ticket of this.#children.keys()) void this.#call('vouch', [ticket]);
       },
       // Its workers have nobody left to work for; one that is busy would not even notice.
       closed: (reason) => {
