@@ -13,14 +13,24 @@ const waitsLong = process.versions.v8.startsWith('11.');
  */
 const FIRST_COLLECTION = '--initial-old-space-size=32';
 
-/** What a process that we spawn is started with; it calls `keepOwnArguments` first. */
-export const engineArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION] : [];
+/**
+ * For the command line of a manager: it optimises a function at once, and not in a thread beside. While workers keep the
+ * processors busy such a thread gets its share of them late, and most of a burst runs unoptimised. A worker is its user's,
+ * whose code may be large, and run where a processor is free.
+ */
+const COMPILE_AT_ONCE = '--no-concurrent-recompilation';
+
+/** What a manager process is started with; it calls `keepOwnArguments` first. */
+export const managerArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION, COMPILE_AT_ONCE] : [];
 
 /** For a worker's command line: its tasks module gets start/in-worker.ts for `import 'quartermaster'`. */
 const IN_WORKER = '--conditions=quartermaster-worker';
 
 /** What a worker that we spawn is started with; it calls `keepOwnArguments` first. */
-export const workerArguments: readonly string[] = [...engineArguments, IN_WORKER];
+export const workerArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION, IN_WORKER] : [IN_WORKER];
+
+/** Of a command line, what is ours. */
+const OURS = [FIRST_COLLECTION, COMPILE_AT_ONCE, IN_WORKER];
 
 /**
  * For a worker's environment: large buffers come from memory that stays with the process when they are collected, up to
@@ -34,7 +44,7 @@ export const workerAllocator: Readonly<Record<string, string>> = {
 
 /** What this process spawns in turn does not inherit our settings: `fork()` passes on what stands in `process.execArgv`. */
 export function keepOwnArguments(): void {
-  process.execArgv = process.execArgv.filter((argument) => argument !== FIRST_COLLECTION && argument !== IN_WORKER);
+  process.execArgv = process.execArgv.filter((argument) => !OURS.includes(argument));
   for (const [name, value] of Object.entries(workerAllocator))
     if (process.env[name] === value) delete process.env[name];
 }

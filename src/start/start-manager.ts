@@ -11,7 +11,7 @@ import { newAuthKey } from '../protocol/handshake.ts';
 import type { BuiltInType } from '../protocol/messages.ts';
 import type { Client } from '../proxy/client.ts';
 import { connectTo } from '../proxy/connect.ts';
-import { engineArguments } from '../proxy/engine.ts';
+import { managerArguments } from '../proxy/engine.ts';
 import { prepareNodeIpc } from '../transport/node-ipc.ts';
 
 /** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
@@ -46,7 +46,7 @@ export async function startManagerFor(
   const { detached = false, lowLatency, authKey, modules = [], ...rest } = options;
   const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
   const entry = fileURLToPath(new URL('../manager/entry.js', import.meta.url));
-  const child = spawn(process.execPath, [...engineArguments, entry], {
+  const child = spawn(process.execPath, [...managerArguments, entry], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     detached,
   });
