@@ -24,8 +24,11 @@ describe('W9 a module that cannot be loaded any more', () => {
     const { client, name, queue } = aQueue();
     const folder = aFolder();
     const file = path.join(folder, 'tasks.mjs');
-    const starts = path.join(folder, 'starts');
-    const noted = `import { appendFileSync } from 'node:fs'; appendFileSync(${JSON.stringify(starts)}, '.');`;
+    const [starts, go] = [path.join(folder, 'starts'), path.join(folder, 'go')];
+    const noted = `
+      import { appendFileSync, existsSync } from 'node:fs';
+      appendFileSync(${JSON.stringify(starts)}, '.');
+      while (!existsSync(${JSON.stringify(go)}));`;
     writeFileSync(file, 'export default { pid: () => process.pid }');
     const group = await aGroup(client, { queue: name, count: 2 }, pathToFileURL(file));
     writeFileSync(file, `${noted} throw new Error('broken meanwhile')`);
@@ -34,6 +37,8 @@ describe('W9 a module that cannot be loaded any more', () => {
     for (const { pid } of group.workers()) process.kill(pid, 'SIGKILL');
     await lost;
     const task = await queue.put('pid');
+    // None of them fails before all of them have been started.
+    writeFileSync(go, '');
     const [error] = await broken;
     expect(error.message).toContain('broken meanwhile');
     // Two replacements, which fail together, and two more tries.
