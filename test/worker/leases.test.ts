@@ -1,6 +1,6 @@
 /** Leases, time and silence: who counts as alive, who has lost what he held. Every test waits for a few lease timeouts. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Client, type LeasedTask, LeaseLostError, type TaskQueueOptions } from 'quartermaster';
@@ -9,7 +9,17 @@ import { connectionOf } from '#qm/proxy/client.js';
 import { listening } from '../kit/listening.ts';
 import { partyOfTest } from '../kit/parties.ts';
 import { aBusyWorker, withWindow } from '../kit/windows.ts';
-import { aClient, aFolder, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
+import {
+  aClient,
+  aFolder,
+  aGroup,
+  aRig,
+  fresh,
+  type Place,
+  type Rig,
+  type Started,
+  working,
+} from '../kit/tasks-rig.ts';
 
 /** ms; the tests block threads for three of them. */
 const LEASE = 500;
@@ -299,7 +309,7 @@ describe('a remote client that falls silent', () => {
     const tasks: LeasedTask[] = [];
     for (let i = 0; i < handles.length; i++) tasks.push(await silent.get());
     const signals = tasks.map(({ signal }) => signal);
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 4 });
     const [first, second, third, fourth] = tasks as [LeasedTask, LeasedTask, LeasedTask, LeasedTask];
     const late = [first.complete('late'), second.fail(new Error('late')), third.extend(1000), fourth.release()];
     for (const call of late) await expect(call).rejects.toThrow(LeaseLostError);
@@ -325,7 +335,7 @@ describe('a remote client that falls silent', () => {
     const silent = (await aClient(rig)).tasks(name);
     await queue.put('x');
     const { signal } = await silent.get();
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 1 });
     if (!signal.aborted) await once(signal, 'abort');
     expect(signal.reason).toBeInstanceOf(LeaseLostError);
   });
@@ -336,7 +346,7 @@ describe('a remote client that falls silent', () => {
     const handles = [await queue.put('x'), await queue.put('x')];
     const [long, short] = [await silent.get(), await silent.get()];
     await Promise.all([long.extend(60_000), short.extend(1)]);
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 1 });
     await long.complete('kept');
     await expect(short.complete('late')).rejects.toThrow(LeaseLostError);
     expect(await handles[0]?.result()).toBe('kept');
@@ -348,7 +358,7 @@ describe('a remote client that falls silent', () => {
     const silent = (await aClient(rig, 'the silent one')).tasks(name);
     const handle = await queue.put('x', undefined, { atMostOnce: true });
     await silent.get();
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { failed: 1 });
     await expect(handle.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', pid: process.pid });
     await expect(handle.result()).rejects.toThrow(/the silent one.*silent for more than 500 ms/);
   });
@@ -423,6 +433,29 @@ describe('a connection that breaks', () => {
 /** Blocks this thread for so long (ms): nothing is read, nothing beats. */
 function blockThread(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Blocks this thread, which may read nothing before it speaks again, until another process has seen so many tasks. */
+async function silentUntil(rig: Rig, queue: string, counts: { ready?: number; failed?: number }): Promise<void> {
+  const party = await partyOfTest({ connectionFile: rig.connectionFile as string });
+  const seen = path.join(aFolder(), 'seen');
+  const looks = party.said();
+  const looking = party.run(
+    async ({ client, say }, name, { ready = 0, failed = 0 }, file) => {
+      say('it looks');
+      for (;;) {
+        const now = await client.tasks(name).dict.counts();
+        if (now.ready >= ready && now.failed >= failed) break;
+      }
+      process.getBuiltinModule('fs').writeFileSync(file, '');
+    },
+    queue,
+    counts,
+    seen,
+  );
+  await looks;
+  while (!existsSync(seen)) blockThread(5);
+  await looking;
 }
 
 /** Waits until the queue's workers, which have nothing to say, are heard all the same: their helper threads are there. */
