@@ -35,6 +35,8 @@ export interface DoorOptions {
 
 /** A refused proof is answered this much later (ms) for each refusal before it, up to ten times. */
 const REFUSAL_DELAY = 100;
+/** How often the time for the rest of a frame is looked at while it passes. */
+const LOOKS = 4;
 
 export class Door {
   readonly #options: DoorOptions;
@@ -74,20 +76,23 @@ export class Door {
     for (const { link } of this.#entrances) link.close();
   }
 
-  /** A frame that has begun must go on: whoever falls silent in the middle of one is cut off. */
+  /**
+   * A frame that has begun must go on: whoever falls silent in the middle of one is cut off. The silence is counted in
+   * looks, of which no turn of the event loop can take more than one: a manager that was itself held up has heard
+   * nobody, and reads first what came meanwhile.
+   */
   #watchSilence(): void {
     const deadline = this.#options.deadlines?.partial ?? PARTIAL_FRAME_DEADLINE;
     this.#watch ??= setInterval(() => {
-      const since = performance.now() - deadline;
       for (const entrance of this.#entrances) {
-        if (!entrance.stuckSince(since)) continue;
+        if (entrance.looksInSilence() < LOOKS) continue;
         const why = new ProtocolError(`the peer fell silent in the middle of a message for ${deadline} ms`);
         entrance.link.transport.close(why);
       }
       if (this.#entrances.size > 0) return;
       clearInterval(this.#watch);
       this.#watch = undefined;
-    }, deadline / 4).unref();
+    }, deadline / LOOKS).unref();
   }
 }
 
@@ -109,6 +114,9 @@ class Entrance {
   #hello: Hello | undefined;
   #proved = false;
   #session: Session | undefined;
+  /** When it had been heard last at the latest look, and for how many looks it has owed the rest of a frame since. */
+  #heard = 0;
+  #looks = 0;
   /** Of a helper: whose it is. */
   #helped: Session | undefined;
 
@@ -127,12 +135,15 @@ class Entrance {
   }
 
   /**
-   * Its frame has begun, and nothing has come since then. Not where the session does not read itself, nor where its
-   * helper is heard: then the process is busy, and the rest of a large frame waits there for its event loop.
+   * How many looks in a row its frame has begun and nothing has come. None where the session does not read itself, nor
+   * where its helper is heard: then the process is busy, and the rest of a large frame waits there for its event loop.
    */
-  stuckSince(since: number): boolean {
-    if (!this.link.partial || this.#session?.paused === true) return false;
-    return (this.#session ?? this).lastHeard < since;
+  looksInSilence(): number {
+    const { lastHeard } = this.#session ?? this;
+    const owed = this.link.partial && this.#session?.paused !== true;
+    this.#looks = owed && lastHeard === this.#heard ? this.#looks + 1 : 0;
+    this.#heard = lastHeard;
+    return this.#looks;
   }
 
   get lastHeard(): number {

@@ -76,6 +76,8 @@ export class Session {
   readonly secret: Buffer;
   /** The helper's link, while there is one. */
   helper: Link | undefined;
+  /** Its process has ended, as its group says: what it sent before is read to its end, and it is given no more tasks. */
+  processEnded = false;
   ended = false;
   #done = new Coalesced(ToClient.DONE);
   #accepted = new Coalesced(ToClient.ACCEPTED);

@@ -87,6 +87,7 @@ export class Vouchers {
       ordered: voucher.ordered,
     };
     if (voucher.session === undefined || voucher.settle !== undefined) this.#forget(ticket);
+    else voucher.session.processEnded = true;
     voucher.settle?.(voucher.end);
   }
 

@@ -14,6 +14,8 @@ import type { Transport, TransportHandlers } from './transport.ts';
 
 /** How long a closing connection may stand still, ms: no pending write finished, the peer's end not seen. */
 const LINGER = 1000;
+/** It passes in so many steps, of which no turn of the event loop can take more than one: who was held up writes first. */
+const STEPS = 10;
 
 /** Turns of the event loop without a byte after which nothing is left to read: the first may come before the sockets. */
 const TURNS = 2;
@@ -128,12 +130,13 @@ export class SocketTransport implements Transport {
     this.#socket.unref();
   }
 
-  #watchLinger(before: number): void {
+  #watchLinger(before: number, left = STEPS): void {
     this.#linger = setTimeout(() => {
       const pending = this.pending;
-      if (pending === before) this.#socket.destroy();
-      else this.#watchLinger(pending);
-    }, LINGER);
+      if (pending !== before) this.#watchLinger(pending);
+      else if (left > 1) this.#watchLinger(before, left - 1);
+      else this.#socket.destroy();
+    }, LINGER / STEPS);
     this.#linger.unref();
   }
 

@@ -196,6 +196,23 @@ describe('C5 silence', () => {
     await idle.answer(idle.call(0, method('manager', 'ping')));
   });
 
+  test('C5 after authentication: a manager that was held up itself reads first what came meanwhile', async () => {
+    const { address } = await listening({}, quick);
+    const raw = await RawClient.enter(address, { key: KEY });
+    const ping = frame(ToManager.CALL, (writer) => {
+      writer.u32(1);
+      writer.u32(0);
+      writer.u8(method('manager', 'ping'));
+    });
+    raw.write(ping.subarray(0, 6));
+    // Answered after that has been read.
+    const aside = await RawClient.enter(address, { key: KEY });
+    await aside.answer(aside.call(0, method('manager', 'ping')));
+    raw.write(ping.subarray(6));
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+    await raw.answer(1);
+  });
+
   test('C5 what a session that was cut held is free', async () => {
     const { address, manager } = await listening({}, quick);
     const raw = await RawClient.enter(address, { key: KEY });

@@ -277,6 +277,19 @@ export function transportContract(name: string, medium: Medium, options: Contrac
         expect(client.closes).toBe(1);
       });
 
+    test('close() of a side that is held up itself lets what was sent before it leave all the same', async () => {
+      const { client, server } = await ends();
+      const sent = randomBytes(4 * 1024 * 1024);
+      server.transport.pause();
+      client.transport.send(sent);
+      await turn();
+      client.transport.close();
+      server.transport.resume();
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+      await Promise.all([server.closed(), client.closed()]);
+      expect(digest(server.chunks)).toBe(digest([sent]));
+    });
+
     test('closed() is called once on each side, with the reason on the side that gave one', async () => {
       const { client, server } = await ends();
       client.transport.close(new Error('enough'));

@@ -4,7 +4,7 @@ import { methods, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import { coreOf } from '#qm/manager/manager.js';
 import { KEY, type Listening, listening } from '../kit/listening.ts';
 import { until } from '../kit/until.ts';
-import { RawClient, type RawFrame } from '../kit/raw-client.ts';
+import { frame, RawClient, type RawFrame } from '../kit/raw-client.ts';
 
 const TICKET = 'a ticket';
 const ping = methods.manager.indexOf('ping');
@@ -38,7 +38,11 @@ async function aWorker(at: Listening, options: { runTimeout?: number; cancelGrac
 
 /** STARTED and ENDED. */
 function note(worker: RawClient, kind: number, lease: number): void {
-  worker.send(kind, (writer) => {
+  worker.write(noteOf(kind, lease));
+}
+
+function noteOf(kind: number, lease: number): Buffer {
+  return frame(kind, (writer) => {
     writer.u32(1);
     writer.u48(lease);
   });
@@ -69,9 +73,9 @@ async function heard(group: RawClient): Promise<readonly RawFrame[]> {
   const id = group.call(0, ping);
   const before: RawFrame[] = [];
   for (;;) {
-    const frame = await group.next();
-    if (frame.kind === ToClient.DONE && frame.reader.u32() === id) return before;
-    before.push(frame);
+    const next = await group.next();
+    if (next.kind === ToClient.DONE && next.reader.u32() === id) return before;
+    before.push(next);
   }
 }
 
@@ -115,8 +119,15 @@ test('Q10 a task that has ended in the grace, or while the helper was asked, end
   note(worker, ToManager.ENDED, leases[1]);
   await worker.answer(worker.call(0, ping));
   giveBack(helper, [leases[2]]);
-  await handles[0].cancel();
-  note(worker, ToManager.ENDED, leases[0]);
+  // In one write: the grace is over for nobody in between.
+  const cancel = frame(ToManager.CALL, (writer) => {
+    writer.u32(900);
+    writer.u32(1);
+    writer.u8(methods.tasks.indexOf('cancel'));
+    writer.item(handles[0].id);
+  });
+  worker.write(Buffer.concat([cancel, noteOf(ToManager.ENDED, leases[0])]));
+  expect(await worker.answer(900)).toBe(1);
   const next = await at.manager.client().tasks('q').get();
   expect(next.id).toBe(handles[2].id);
   expect(await heard(group)).toEqual([]);

@@ -52,11 +52,12 @@ test.runIf(process.platform === 'linux')(
     onTestFinished(() => client.shutdown());
     const dict = client.dict<string, number>('d');
     for (let i = 0; i < 3_000; i++) await dict.set('k', i);
-    // What its compiler still has to do for those.
-    await sleep(500);
-    const before = processorTime(client.pid);
-    await sleep(1_000);
-    expect(processorTime(client.pid) - before).toBeLessThan(200);
+    // Its compiler may still have to do something for those: one that polls is never idle for a second.
+    for (let took = Infinity; took >= 200;) {
+      const before = processorTime(client.pid);
+      await sleep(1_000);
+      took = processorTime(client.pid) - before;
+    }
   },
 );
 

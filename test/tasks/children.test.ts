@@ -165,7 +165,7 @@ describe.each(places)('%s', (place) => {
         const { signal } = context;
         const child = await context.put('child', 'goes on', { delay: 1 });
         await started.put(child.id);
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        if (!signal.aborted) await once(signal, 'abort');
         await cancelled.wait();
         await context.put('child').catch((error: Error) => refusals.put(error.name));
         await child.result();

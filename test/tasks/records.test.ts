@@ -8,6 +8,7 @@ import {
   type TaskRecord,
   UnknownTaskError,
 } from 'quartermaster';
+import { arrived } from '../kit/arrived.ts';
 import { aClient, fresh, places, sharedRig, working } from '../kit/tasks-rig.ts';
 
 describe.each(places)('%s', (place) => {
@@ -280,7 +281,8 @@ describe.each(places)('%s', (place) => {
 
     test('workers: whoever takes tasks, what they hold and have done, until they leave', async () => {
       const { name, queue, other } = await aQueue(undefined, 'inspected');
-      const here = async () => (await rig().client.inspect.workers()).filter((worker) => worker.queue === name);
+      const here = async (client = rig().client) =>
+        (await client.inspect.workers()).filter((worker) => worker.queue === name);
       expect(await here()).toEqual([]);
       let started = (): void => {};
       const running = new Promise<void>((resolve) => (started = resolve));
@@ -296,7 +298,9 @@ describe.each(places)('%s', (place) => {
       await queue.run('quick');
       const slow = queue.run('slow');
       await running;
-      const [worker, ...rest] = await here();
+      // Asked by the worker's own connection, after it has said that the task has started.
+      await arrived(other);
+      const [worker, ...rest] = await here(other);
       expect(rest).toEqual([]);
       expect(worker).toMatchObject({ pid: process.pid, host: hostname(), session: other.session, owned: false });
       expect(worker).toMatchObject({ leased: 1, running: 1, done: 1, lastHeardMs: expect.any(Number) });

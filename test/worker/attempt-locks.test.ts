@@ -8,7 +8,7 @@ import { until } from '../kit/until.ts';
 
 describe.each(places)('%s', (place) => {
   async function setting() {
-    const rig = await aRig(place, { queue: { leaseTimeout: 500 } });
+    const rig = await aRig(place);
     const name = fresh('queue');
     const worker = await aClient(rig);
     return {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManagerGoneError, startManager, startWorkers } from 'quartermaster';
 import { aRig, gone, isAlive, sharedRig, tasksModule, working } from '../kit/tasks-rig.ts';
@@ -11,7 +12,13 @@ import { aRig, gone, isAlive, sharedRig, tasksModule, working } from '../kit/tas
 /** How long (ms) a program may take to end once it says that it is done. */
 const LIMIT = 5_000;
 
-function start(fixture: string, ...args: string[]): ChildProcess {
+interface Program {
+  readonly child: ChildProcess;
+  /** The next line that it says, however many come at once. */
+  line(): Promise<string>;
+}
+
+function start(fixture: string, ...args: string[]): Program {
   const file = path.join(import.meta.dirname, '..', 'fixtures', fixture);
   // What is killed cannot remove what it made: it makes it in a folder of the test.
   const folder = mkdtempSync(path.join(tmpdir(), 'exit-'));
@@ -21,20 +28,16 @@ function start(fixture: string, ...args: string[]): ChildProcess {
     child.kill('SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   });
-  return child;
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return { child, line: async () => String((await lines.next()).value) };
 }
 
-/** The next line that it says. */
-async function line(child: ChildProcess): Promise<string> {
-  const [text] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-  return text.toString().trim();
-}
-
-async function endsByItself(child: ChildProcess): Promise<number[]> {
-  const said = await line(child);
+async function endsByItself({ child, line }: Program): Promise<number[]> {
+  const ended = once(child, 'exit');
+  const said = await line();
   expect(said).toMatch(/^done /);
   const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT);
-  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
+  const [code, signal] = (await ended) as [number | null, string | null];
   clearTimeout(limit);
   expect([code, signal]).toEqual([0, null]);
   return JSON.parse(said.slice('done '.length)) as number[];
@@ -74,27 +77,27 @@ describe('D2 with nothing outstanding a process ends by itself', () => {
   });
 
   test('who waits stays, and ends when it has what it waited for', async () => {
-    const child = start('ends-by-itself.mjs', 'waiter', rig().connectionFile as string);
-    expect(await line(child)).toBe('waiting');
+    const program = start('ends-by-itself.mjs', 'waiter', rig().connectionFile as string);
+    expect(await program.line()).toBe('waiting');
     const task = await rig().client.tasks('ends-waiter').get();
-    expect(child.exitCode).toBeNull();
+    expect(program.child.exitCode).toBeNull();
     await task.complete('output');
-    await endsByItself(child);
+    await endsByItself(program);
   });
 
   test('who waits for the next value of a feed stays, and ends when it has it', async () => {
-    const child = start('ends-by-itself.mjs', 'reader-who-waits', rig().connectionFile as string);
-    expect(await line(child)).toBe('waiting');
-    expect(child.exitCode).toBeNull();
+    const program = start('ends-by-itself.mjs', 'reader-who-waits', rig().connectionFile as string);
+    expect(await program.line()).toBe('waiting');
+    expect(program.child.exitCode).toBeNull();
     const set = rig().client.dict('ends-waited-for').set('k', 'value');
-    await Promise.all([endsByItself(child), set]);
+    await Promise.all([endsByItself(program), set]);
   });
 });
 
 describe('D3 the parent is killed while its workers never let their threads go', () => {
   test.each(['process', 'embedded'])('nobody is left, no grandchildren either (manager: %s)', async (where) => {
-    const parent = start('parent.mjs', where);
-    const { pids, address } = JSON.parse(await line(parent)) as { pids: number[]; address: string };
+    const { child: parent, line } = start('parent.mjs', where);
+    const { pids, address } = JSON.parse(await line()) as { pids: number[]; address: string };
     expect(pids).toHaveLength(where === 'process' ? 5 : 4);
     expect(pids.every(isAlive)).toBe(true);
     parent.kill('SIGKILL');
@@ -105,8 +108,8 @@ describe('D3 the parent is killed while its workers never let their threads go',
 });
 
 test('D3 the parent is killed while its workers load a module that never ends', async () => {
-  const parent = start('parent.mjs', 'process', 'loads-for-ever.mjs');
-  const { pids } = JSON.parse((await line(parent)).split('\n')[0] as string) as { pids: number[] };
+  const { child: parent, line } = start('parent.mjs', 'process', 'loads-for-ever.mjs');
+  const { pids } = JSON.parse(await line()) as { pids: number[] };
   parent.kill('SIGKILL');
   await once(parent, 'exit');
   await Promise.all(pids.map(gone));

@@ -1,6 +1,6 @@
 /** Leases, time and silence: who counts as alive, who has lost what he held. Every test waits for a few lease timeouts. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Client, type LeasedTask, LeaseLostError, type TaskQueueOptions } from 'quartermaster';
@@ -9,14 +9,27 @@ import { connectionOf } from '#qm/proxy/client.js';
 import { listening } from '../kit/listening.ts';
 import { partyOfTest } from '../kit/parties.ts';
 import { aBusyWorker, withWindow } from '../kit/windows.ts';
-import { aClient, aFolder, aGroup, aRig, fresh, type Place, type Started, working } from '../kit/tasks-rig.ts';
+import {
+  aClient,
+  aFolder,
+  aGate,
+  aGroup,
+  aRig,
+  fresh,
+  type Place,
+  type Rig,
+  type Started,
+  working,
+} from '../kit/tasks-rig.ts';
 
 /** ms; the tests block threads for three of them. */
 const LEASE = 500;
 const options = { queue: { leaseTimeout: LEASE } };
+/** ms; where nobody is to lose a lease, however long the machine stands still. */
+const LONG = 5_000;
 
-async function aQueue(place: Place) {
-  const rig = await aRig(place, options);
+async function aQueue(place: Place, leaseTimeout = LEASE) {
+  const rig = await aRig(place, { queue: { leaseTimeout } });
   const { client } = rig;
   const name = fresh('queue');
   return { rig, client, name, queue: client.tasks(name), started: client.queue<Started>(fresh('started')) };
@@ -26,11 +39,18 @@ describe('a worker that is busy', () => {
   test.each(['socket', 'process'] as const)(
     'W7 a thread blocked for three leases is not dead: its task runs once (%s)',
     async (place) => {
-      const { client, name, queue } = await aQueue(place);
+      const { client, name, queue, started } = await aQueue(place, LONG);
       const group = await aGroup(client, { queue: name, count: 1 });
       group.on('workerLost', () => expect.unreachable('it was busy'));
       const pid = await queue.run('pid');
+      // Its helper thread is there: it beats while its main thread cannot.
+      const gate = aGate();
+      const kept = await queue.put('spinUntil', { started, file: gate.file });
+      while (!existsSync(`${gate.file}.kept`)) await new Promise(setImmediate);
       await beating(client, name);
+      gate.open();
+      await kept.result();
+      await client.tasks(name, { leaseTimeout: LEASE }).dict.size();
       const handle = await queue.put('block', { ms: 3 * LEASE });
       expect(await handle.result()).toBe(1);
       expect(await handle.record()).toMatchObject({ attempt: 1, pid });
@@ -121,7 +141,7 @@ describe('a worker that is busy', () => {
     ['what its thread has seen', 100],
     ['what its thread has not even read', 30_000],
   ])('W7 its un-started window is given back meanwhile: %s', async (_, bytes) => {
-    const { rig, client, name, queue, started } = await aQueue('process');
+    const { rig, client, name, queue, started } = await aQueue('process', LONG);
     await aGroup(client, { queue: name, count: 1 });
     await queue.run('echo');
     await beating(client, name);
@@ -144,7 +164,7 @@ describe('a worker that is busy', () => {
   });
 
   test('what is cancelled while it waits in a window never runs', async () => {
-    const { client, name, queue, started } = await aQueue('process');
+    const { client, name, queue, started } = await aQueue('process', LONG);
     await aGroup(client, { queue: name, count: 1 });
     const go = client.queue();
     const { file, long, short } = await withWindow(
@@ -172,14 +192,15 @@ describe('a worker that is busy', () => {
   });
 
   test('W7 work() in a process of one’s own beats as well while a handler blocks it', async () => {
-    const { rig, name, queue } = await aQueue('process');
+    const { rig, name, queue } = await aQueue('process', LONG);
     working(await aClient(rig), name, {
+      keep,
       block(ms: number, { attempt }) {
         blockThread(ms);
         return attempt;
       },
     });
-    await beating(rig.client, name);
+    await helpedHere(rig, name);
     const handle = await queue.put('block', 3 * LEASE);
     expect(await handle.result()).toBe(1);
     expect((await handle.record()).history).toHaveLength(3);
@@ -242,6 +263,7 @@ describe('W8 a process that is stopped for longer than its lease', () => {
     );
     process.kill(party.pid, 'SIGSTOP');
     const again = await client.tasks(name).get();
+    await again.extend(60_000); // whatever holds up this process from here on
     process.kill(party.pid, 'SIGCONT');
     const late = party.run(({ kept }) => (kept['task'] as LeasedTask).complete('late'));
     await expect(late).rejects.toMatchObject({ code: 'QM_LEASE_LOST' });
@@ -253,7 +275,7 @@ describe('W8 a process that is stopped for longer than its lease', () => {
 
 describe('W11 a crash at the end of a task', () => {
   test.each(['before it is said', 'after it is said'])('%s: one outcome, and one record', async (when) => {
-    const { client, name, queue, started } = await aQueue('process');
+    const { client, name, queue, started } = await aQueue('process', LONG);
     await aGroup(client, { queue: name, count: 2 });
     const handle = await queue.put('diesAtEnd', { started, when });
     const result = await handle.result();
@@ -269,7 +291,7 @@ describe('W11 a crash at the end of a task', () => {
   });
 
   test('between what is said and the answer: said again it is refused or answered alike, and recorded once', async () => {
-    const { rig, name, queue } = await aQueue('process');
+    const { rig, name, queue } = await aQueue('process', LONG);
     const client = await aClient(rig);
     const other = await aClient(rig);
     for (let i = 0; i < 20; i++) {
@@ -299,7 +321,7 @@ describe('a remote client that falls silent', () => {
     const tasks: LeasedTask[] = [];
     for (let i = 0; i < handles.length; i++) tasks.push(await silent.get());
     const signals = tasks.map(({ signal }) => signal);
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 4 });
     const [first, second, third, fourth] = tasks as [LeasedTask, LeasedTask, LeasedTask, LeasedTask];
     const late = [first.complete('late'), second.fail(new Error('late')), third.extend(1000), fourth.release()];
     for (const call of late) await expect(call).rejects.toThrow(LeaseLostError);
@@ -325,7 +347,7 @@ describe('a remote client that falls silent', () => {
     const silent = (await aClient(rig)).tasks(name);
     await queue.put('x');
     const { signal } = await silent.get();
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 1 });
     if (!signal.aborted) await once(signal, 'abort');
     expect(signal.reason).toBeInstanceOf(LeaseLostError);
   });
@@ -336,7 +358,7 @@ describe('a remote client that falls silent', () => {
     const handles = [await queue.put('x'), await queue.put('x')];
     const [long, short] = [await silent.get(), await silent.get()];
     await Promise.all([long.extend(60_000), short.extend(1)]);
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { ready: 1 });
     await long.complete('kept');
     await expect(short.complete('late')).rejects.toThrow(LeaseLostError);
     expect(await handles[0]?.result()).toBe('kept');
@@ -348,7 +370,7 @@ describe('a remote client that falls silent', () => {
     const silent = (await aClient(rig, 'the silent one')).tasks(name);
     const handle = await queue.put('x', undefined, { atMostOnce: true });
     await silent.get();
-    blockThread(3 * LEASE);
+    await silentUntil(rig, name, { failed: 1 });
     await expect(handle.result()).rejects.toMatchObject({ code: 'QM_WORKER_LOST', pid: process.pid });
     await expect(handle.result()).rejects.toThrow(/the silent one.*silent for more than 500 ms/);
   });
@@ -367,7 +389,7 @@ describe('a remote client that falls silent', () => {
 
 describe('a connection that breaks', () => {
   test('leases from before are stale: signals fire, late calls are refused, the client goes on', async () => {
-    const { rig, name, queue } = await aQueue('process');
+    const { rig, name, queue } = await aQueue('process', LONG);
     const client = await aClient(rig);
     const proxy = client.tasks(name);
     const handle = await queue.put('x');
@@ -388,10 +410,11 @@ describe('a connection that breaks', () => {
   });
 
   test('the loop of work() goes on over the new connection, and its helper with it', async () => {
-    const { rig, name, queue } = await aQueue('process');
+    const { rig, name, queue } = await aQueue('process', LONG);
     const client = await aClient(rig);
     working(client, name, {
       echo: (input) => input,
+      keep,
       block(ms: number, { attempt }) {
         blockThread(ms);
         return attempt;
@@ -402,7 +425,7 @@ describe('a connection that breaks', () => {
     client[connectionOf].link.transport.destroy();
     await reconnected;
     expect(await queue.run('echo', 2)).toBe(2);
-    await beating(rig.client, name);
+    await helpedHere(rig, name);
     expect(await queue.run('block', 3 * LEASE)).toBe(1);
   });
 
@@ -423,6 +446,65 @@ describe('a connection that breaks', () => {
 /** Blocks this thread for so long (ms): nothing is read, nothing beats. */
 function blockThread(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Blocks this thread, which may read nothing before it speaks again, until another process has seen so many tasks. */
+async function silentUntil(rig: Rig, queue: string, counts: { ready?: number; failed?: number }): Promise<void> {
+  const party = await partyOfTest({ connectionFile: rig.connectionFile as string });
+  const seen = path.join(aFolder(), 'seen');
+  const looks = party.said();
+  const looking = party.run(
+    async ({ client, say }, name, { ready = 0, failed = 0 }, file) => {
+      say('it looks');
+      for (;;) {
+        const now = await client.tasks(name).dict.counts();
+        if (now.ready >= ready && now.failed >= failed) break;
+      }
+      process.getBuiltinModule('fs').writeFileSync(file, '');
+    },
+    queue,
+    counts,
+    seen,
+  );
+  await looks;
+  while (!existsSync(seen)) blockThread(5);
+  await looking;
+}
+
+/** A handler that keeps its thread until the file is there. */
+function keep(file: string): void {
+  writeFileSync(`${file}.kept`, '');
+  while (!existsSync(file)) blockThread(5);
+}
+
+/**
+ * Waits until the one worker of the queue, which runs in this process and has the handler `keep`, is heard while it
+ * keeps this thread: its helper is there. From here on LEASE counts.
+ */
+async function helpedHere(rig: Rig, queue: string): Promise<void> {
+  const party = await partyOfTest({ connectionFile: rig.connectionFile as string });
+  const heard = path.join(aFolder(), 'heard');
+  const looks = party.said();
+  const looking = party.run(
+    async ({ client, say }, name, file, while_) => {
+      const fs = process.getBuiltinModule('fs');
+      say('it looks');
+      while (!fs.existsSync(`${file}.kept`)) await client.counter('n').get();
+      const before = performance.now();
+      for (;;) {
+        const worker = (await client.inspect.workers()).find((each) => each.queue === name);
+        if (worker !== undefined && performance.now() - worker.lastHeardMs > before + while_) break;
+      }
+      fs.writeFileSync(file, '');
+    },
+    queue,
+    heard,
+    LEASE / 5,
+  );
+  await looks;
+  await rig.client.tasks(queue).run('keep', heard);
+  await looking;
+  await rig.client.tasks(queue, { leaseTimeout: LEASE }).dict.size();
 }
 
 /** Waits until the queue's workers, which have nothing to say, are heard all the same: their helper threads are there. */

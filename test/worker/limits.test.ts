@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { BrokenPoolError, WorkerGroup, WorkerLog } from 'quartermaster';
 import { methods } from '#qm/protocol/messages.js';
 import { connectionOf } from '#qm/proxy/client.js';
@@ -24,8 +24,11 @@ describe('W9 a module that cannot be loaded any more', () => {
     const { client, name, queue } = aQueue();
     const folder = aFolder();
     const file = path.join(folder, 'tasks.mjs');
-    const starts = path.join(folder, 'starts');
-    const noted = `import { appendFileSync } from 'node:fs'; appendFileSync(${JSON.stringify(starts)}, '.');`;
+    const [starts, go] = [path.join(folder, 'starts'), path.join(folder, 'go')];
+    const noted = `
+      import { appendFileSync, existsSync } from 'node:fs';
+      appendFileSync(${JSON.stringify(starts)}, '.');
+      while (!existsSync(${JSON.stringify(go)}));`;
     writeFileSync(file, 'export default { pid: () => process.pid }');
     const group = await aGroup(client, { queue: name, count: 2 }, pathToFileURL(file));
     writeFileSync(file, `${noted} throw new Error('broken meanwhile')`);
@@ -34,6 +37,8 @@ describe('W9 a module that cannot be loaded any more', () => {
     for (const { pid } of group.workers()) process.kill(pid, 'SIGKILL');
     await lost;
     const task = await queue.put('pid');
+    // None of them fails before all of them have been started.
+    writeFileSync(go, '');
     const [error] = await broken;
     expect(error.message).toContain('broken meanwhile');
     // Two replacements, which fail together, and two more tries.
@@ -180,17 +185,22 @@ test('a kill that the manager asks for: SIGTERM, then SIGKILL, with its reason; 
     if (handle === 0 && method === methods.manager.indexOf('vouch')) vouched.push(String(args[0]));
     return call.call(this, handle, method, args, ...rest);
   };
+  onTestFinished(() => void (connection.call = call));
   const group = await aGroup(client, { queue: name, count: 1 }, greedy);
-  connection.call = call;
   const started = client.queue<object>(fresh('started'));
-  const handle = await queue.put('stubborn', { started });
-  await started.get();
-  const lost = once(group, 'workerLost');
-  connection.emit('manager:workerKill', [vouched[0], 'its task ran for too long']);
-  expect(await started.get()).toEqual({ signal: 'SIGTERM' });
-  expect(await lost).toMatchObject([{ signal: 'SIGKILL', reason: 'its task ran for too long' }]);
-  expect(await handle.result()).toBe(2);
-  expect((await handle.record()).history.map(({ why }) => why).join()).toContain('its task ran for too long');
+  const said: object[] = [];
+  // One that the machine holds up for all of the time between the two signals hears neither: there is another go.
+  while (!said.some((what) => 'signal' in what)) {
+    const handle = await queue.put('stubborn', { started });
+    await started.get();
+    const lost = once(group, 'workerLost');
+    connection.emit('manager:workerKill', [vouched.at(-1), 'its task ran for too long']);
+    expect(await lost).toMatchObject([{ signal: 'SIGKILL', reason: 'its task ran for too long' }]);
+    expect(await handle.result()).toBe(2);
+    expect((await handle.record()).history.map(({ why }) => why).join()).toContain('its task ran for too long');
+    for (let what = await started.getNowait(); what !== undefined; what = await started.getNowait()) said.push(what);
+  }
+  expect(said).toContainEqual({ signal: 'SIGTERM' });
 });
 
 /** Resolves with the group's nth loss from now on. */

@@ -118,6 +118,11 @@ export class Taker implements Holder {
     this.offer = enrol(offered);
   }
 
+  /** Nobody will run what it is given. */
+  get doomed(): boolean {
+    return this.doom !== undefined || this.session.processEnded;
+  }
+
   /** `end` is called when the lease ends before the function returned is; of one that `waits` before others. */
   bind(lease: number, end: () => void, waits: boolean): () => void {
     return (this.bound ??= new Bound()).bind(lease, end, waits);

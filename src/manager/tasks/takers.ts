@@ -152,8 +152,8 @@ export class Takers {
   }
 
   /** What is ready is not for this one: whoever is asked after it may get it. */
-  #refused({ offer, doom }: Taker): Answer {
-    return doom === undefined && this.#queue.speaksForKind(offer) ? 'refused for its kind' : 'refused';
+  #refused({ offer, doomed }: Taker): Answer {
+    return !doomed && this.#queue.speaksForKind(offer) ? 'refused for its kind' : 'refused';
   }
 
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
@@ -307,7 +307,7 @@ export class Takers {
 
   /** False where there is none for this taker. */
   #give(taker: Taker, asked: boolean, now: number, ranges = true): boolean {
-    if (taker.doom !== undefined) return false;
+    if (taker.doomed) return false;
     const task = this.#queue.take(taker, taker.worker, now, ranges ? Infinity : 1);
     if (task === undefined) return false;
     const limit = this.ladder.limitOf(task);

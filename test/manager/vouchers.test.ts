@@ -1,0 +1,71 @@
+/** What the manager gives to a worker whose group says that its process has ended: frames made by hand. */
+import { expect, test } from 'vitest';
+import { methods, ToClient, ToManager } from '#qm/protocol/messages.js';
+import { KEY, listening } from '../kit/listening.ts';
+import { entry, RawClient } from '../kit/raw-client.ts';
+
+const call = (raw: RawClient, method: (typeof methods.manager)[number], args: string[] = []): Promise<unknown> =>
+  raw.answer(raw.call(0, methods.manager.indexOf(method), args));
+
+test.each([
+  ['waits for a task', 1],
+  ['has room in its window', 10],
+])(
+  'a worker that %s is given none once its process has ended, though its connection is still there',
+  async (_, window) => {
+    const { address, manager } = await listening();
+    const queue = manager.client().tasks('q');
+    const group = await RawClient.enter(address, { key: KEY });
+    await call(group, 'vouch', ['the ticket']);
+    const worker = await RawClient.enter(address, { key: KEY, claim: 'the ticket' });
+    worker.open(1, 'tasks', 'q');
+    worker.take(1, window);
+    if (window > 1) {
+      // It has one, and waits for none.
+      await queue.put('x', 'before');
+      await worker.next(ToClient.TASK);
+    }
+    await call(worker, 'ping');
+    expect(await queue.dict.counts()).toMatchObject({ leased: window > 1 ? 1 : 0 });
+    await call(group, 'workerGone', ['the ticket']);
+    const handle = await queue.put('x', 'after', { atMostOnce: true });
+    const task = await queue.getNowait();
+    expect(task?.id).toBe(handle.id);
+    // Its connection ends, and takes with it what it had been given before.
+    await worker.destroy();
+    await task?.complete('of another');
+    expect(await handle.result()).toBe('of another');
+    expect(await handle.record()).toMatchObject({ attempt: 1 });
+  },
+);
+
+test('what a worker said before its process ended counts, also where its group was quicker', async () => {
+  const { address, manager } = await listening();
+  const queue = manager.client().tasks('q');
+  const group = await RawClient.enter(address, { key: KEY });
+  await call(group, 'vouch', ['the ticket']);
+  const worker = await RawClient.enter(address, { key: KEY, claim: 'the ticket' });
+  worker.open(1, 'tasks', 'q');
+  worker.take(1, 1);
+  const handle = await queue.put('x');
+  const { reader } = await worker.next(ToClient.TASK);
+  reader.u32();
+  reader.entry();
+  const [lease, number] = [reader.u48(), reader.u48()];
+  await call(group, 'workerGone', ['the ticket']);
+  worker.send(ToManager.COMPLETE, (writer) => {
+    writer.u32(1);
+    entry(writer, () => {
+      writer.u32(2);
+      writer.u48(lease);
+      writer.u48(number);
+      writer.u32(0);
+      writer.u8(0);
+      writer.item('its last word');
+    });
+  });
+  await worker.next(ToClient.DONE);
+  await worker.destroy();
+  expect(await handle.result()).toBe('its last word');
+  expect(await handle.record()).toMatchObject({ attempt: 1, state: 'succeeded' });
+});
