@@ -6,8 +6,9 @@
  *                                   └──nothing came──▶ it did not: the next 1, 2, 4, … 1,024 occasions are passed over
  *
  * So it ends by itself where the other side takes its time, and it never runs when idle: it begins with a call. Where two
- * rounds lie far apart, somebody else has had this core in between: there is none to spare, and most occasions are passed
- * over. Who has other work for the processor calls `rest()`.
+ * rounds lie far apart, somebody else has had this core in between, or the engine has compiled: the next 16, 80, 336,
+ * 1,024 occasions are passed over, so that where there is no core to spare hardly any is taken. Who has other work for the
+ * processor calls `rest()`.
  */
 import { availableParallelism } from 'node:os';
 
@@ -15,8 +16,9 @@ import { availableParallelism } from 'node:os';
 const SPIN = 0.2;
 /** Rounds so far (ms) apart have not followed each other: this process was kept waiting for its core. */
 const KEPT_WAITING = 0.5;
-/** Most occasions that are passed over at once. */
+/** Most occasions that are passed over at once, and fewest after a wait for the core. */
 const MOST_PASSED = 1024;
+const FEWEST_PASSED = 16;
 
 export class HotPolling {
   /** With one core the other side could not answer while we wait. */
@@ -89,7 +91,7 @@ export class HotPolling {
   #keptWaiting(now: number): boolean {
     if (now - this.#roundAt < KEPT_WAITING) return false;
     this.unpaid++;
-    this.#passing = this.#penalty = MOST_PASSED;
+    this.#passing = this.#penalty = Math.min(MOST_PASSED, this.#penalty * 4 + FEWEST_PASSED);
     return true;
   }
 }
