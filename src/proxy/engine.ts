@@ -16,12 +16,6 @@ const FIRST_COLLECTION = '--initial-old-space-size=32';
 /** What a process that we spawn is started with; it calls `keepOwnArguments` first. */
 export const engineArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION] : [];
 
-/** For a worker's command line: its tasks module gets start/in-worker.ts for `import 'quartermaster'`. */
-const IN_WORKER = '--conditions=quartermaster-worker';
-
-/** What a worker that we spawn is started with; it calls `keepOwnArguments` first. */
-export const workerArguments: readonly string[] = [...engineArguments, IN_WORKER];
-
 /**
  * For a worker's environment: large buffers come from memory that stays with the process when they are collected, up to
  * 64 MiB of it. By default glibc gives it back at once, and the next input is read into fresh pages, which takes more than
@@ -34,7 +28,7 @@ export const workerAllocator: Readonly<Record<string, string>> = {
 
 /** What this process spawns in turn does not inherit our settings: `fork()` passes on what stands in `process.execArgv`. */
 export function keepOwnArguments(): void {
-  process.execArgv = process.execArgv.filter((argument) => argument !== FIRST_COLLECTION && argument !== IN_WORKER);
+  process.execArgv = process.execArgv.filter((argument) => argument !== FIRST_COLLECTION);
   for (const [name, value] of Object.entries(workerAllocator))
     if (process.env[name] === value) delete process.env[name];
 }

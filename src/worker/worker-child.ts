@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
-import { workerAllocator, workerArguments } from '../proxy/engine.ts';
+import { engineArguments, workerAllocator } from '../proxy/engine.ts';
 import { CONTROL_PIPE, type DrainOrder, type LateError, PARENT_PIPE, readLines } from './orders.ts';
 import type { WorkerOrders, WorkerReport } from './orders.ts';
 import { LogReader, type WorkerLogs, writeTagged } from './worker-logs.ts';
@@ -40,7 +40,7 @@ export function spawnWorker({ logs, execArgv, env }: ChildSettings): ChildProces
   const output = logs === 'inherit' || logs === 'ignore' ? logs : 'pipe';
   const entry = fileURLToPath(new URL('./entry.js', import.meta.url));
   // A process group of its own: what it spawns ends with it.
-  return spawn(process.execPath, [...workerArguments, ...execArgv, entry], {
+  return spawn(process.execPath, [...engineArguments, ...execArgv, entry], {
     stdio: ['ignore', output, output, 'pipe', 'pipe'],
     detached: true,
     env: { ...workerAllocator, ...process.env, ...env },
