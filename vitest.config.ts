@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 const inCi = process.env['CI'] === 'true';
 
 export default defineConfig({
+  ssr: { resolve: { conditions: ['module-sync', 'module', 'node', 'default'] } }, // `import 'quartermaster'` as Node.js resolves it
   test: {
     server: { deps: { external: [/\/dist\//] } }, // what is compiled runs as it does for users: Node.js loads it
     include: ['test/**/*.test.ts'],

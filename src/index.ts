@@ -1,4 +1,7 @@
-/** Quartermaster: everything that users import. In a worker it is start/in-worker.ts, the same with less behind it. */
+/**
+ * Quartermaster: everything that users import. Where Node.js loads modules by `require()`, programs and workers get
+ * start/by-need.ts for it: the same, with less behind it.
+ */
 import './start/at-once.ts';
 export * from './public-errors.ts';
 export type {

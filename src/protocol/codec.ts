@@ -7,7 +7,8 @@
  *     bytes ──> readTree ──> value
  *                  └─marked─> assemble ──> value
  *
- * In front of that, `codec/small.ts` has a short cut for objects of a few properties: the same bytes.
+ * In front of that, `codec/small.ts` has a short cut for objects of a few properties, and `codec/lone.ts` one for a large
+ * Buffer: the same bytes.
  *
  * Scalars cross as they are (`wire.ts`). `codec/form.ts` has the form of the bytes, docs/decisions/0001 why it is that.
  *
@@ -25,6 +26,10 @@ export type { CodecContext } from './codec/context.ts';
 
 /** Values that are neither scalars nor small are rare enough in many processes: a manager reads none at all. */
 const whole = lazily<typeof import('./codec/whole.ts')>(new URL('./codec/whole.js', import.meta.url));
+const lone = lazily<typeof import('./codec/lone.ts')>(new URL('./codec/lone.js', import.meta.url));
+
+/** A lone Buffer below this (bytes) is a value like any other. */
+const LONE = 1 << 16;
 
 const nothing: CodecContext = {};
 
@@ -66,6 +71,7 @@ export function encodeTo(writer: Writer, value: unknown, context: CodecContext =
       return false;
     }
     writer.cut(start);
+    if (ArrayBuffer.isView(value) && value.byteLength >= LONE && lone().writeLone(writer, value)) return false;
   }
   return whole().encodeWholeTo(writer, value, context, root);
 }
@@ -79,7 +85,7 @@ export function decodeFrom(reader: Reader, context: CodecContext = nothing): unk
   const value = readSmall(buffer, from, from + size);
   if (value !== notSmall) return value;
   // What of the bytes goes into the value is copied by then, but for large buffers in memory that is nobody else's.
-  return whole().unpack(new Packed(buffer.subarray(from, from + size)), context, reader.owns);
+  return unpack(buffer.subarray(from, from + size), context, reader.owns);
 }
 
 /** The value that an item stands for; a list gives an array. Throws `ProtocolError` where the bytes are none of ours. */
@@ -90,6 +96,14 @@ export function decode(item: Item, context: CodecContext = nothing): unknown {
     if (value !== notSmall) return value;
   }
   return whole().decodeWhole(item, context);
+}
+
+function unpack(bytes: Buffer, context: CodecContext, owned: boolean): unknown {
+  if (bytes.length > LONE) {
+    const value = lone().readLone(bytes, owned);
+    if (value !== undefined) return value;
+  }
+  return whole().unpack(new Packed(bytes), context, owned);
 }
 
 /** See `canonical` in codec/whole.ts. */

@@ -2,9 +2,8 @@
  * Parts of this library that a process may never need, loaded where they are first used: a worker that runs small tasks
  * reads a third of the files that there are, and starts in half the time.
  *
- * A process that we spawn loads them by `require()`, which takes modules since Node.js 20.19 and 22.12. What
- * `import 'quartermaster'` gives a program has all of them from the start (start/at-once.ts): there nothing is loaded
- * in the middle of anything, and tools that follow imports see them all.
+ * They are loaded by `require()`, which takes modules since Node.js 20.19 and 22.12. Where it does not, or where a tool
+ * has a loader of its own, `import 'quartermaster'` gives all of them from the start (start/at-once.ts).
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';

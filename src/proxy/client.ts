@@ -39,6 +39,10 @@ import type { ValueProxy } from './value-proxy.ts';
 
 /** The proxies: a worker that only runs tasks needs none of them. */
 const kinds = lazily<typeof import('./kinds.ts')>(new URL('./kinds.js', import.meta.url));
+const queues = lazily<typeof import('./task-queue-proxy.ts')>(new URL('./task-queue-proxy.js', import.meta.url));
+const queueOptions = lazily<typeof import('./task-queue-options.ts')>(
+  new URL('./task-queue-options.js', import.meta.url),
+);
 
 /** How other parts of this library reach a client's connection. */
 export const connectionOf = Symbol('connection');
@@ -231,10 +235,10 @@ export class Client extends EventEmitter<ClientEvents> implements AsyncDisposabl
     if (typeof options?.policy === 'object') {
       throw new TypeError('a policy of your own runs in the manager: give it to new Manager({ queue: { policy } })');
     }
-    const items = kinds()
+    const items = queueOptions()
       .taskQueueItems(options ?? {})
       .flat();
-    return new (kinds().TaskQueueProxy)({ ...this.#open('tasks', name, {}, items), attempt }, this.#helperSource);
+    return new (queues().TaskQueueProxy)({ ...this.#open('tasks', name, {}, items), attempt }, this.#helperSource);
   }
 
   /** An object of a type that was registered with the manager. `args` go to its factory. */

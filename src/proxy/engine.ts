@@ -23,14 +23,11 @@ const COMPILE_AT_ONCE = '--no-concurrent-recompilation';
 /** What a manager process is started with; it calls `keepOwnArguments` first. */
 export const managerArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION, COMPILE_AT_ONCE] : [];
 
-/** For a worker's command line: its tasks module gets start/in-worker.ts for `import 'quartermaster'`. */
-const IN_WORKER = '--conditions=quartermaster-worker';
-
 /** What a worker that we spawn is started with; it calls `keepOwnArguments` first. */
-export const workerArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION, IN_WORKER] : [IN_WORKER];
+export const workerArguments: readonly string[] = waitsLong ? [FIRST_COLLECTION] : [];
 
 /** Of a command line, what is ours. */
-const OURS = [FIRST_COLLECTION, COMPILE_AT_ONCE, IN_WORKER];
+const OURS = [FIRST_COLLECTION, COMPILE_AT_ONCE];
 
 /**
  * For a worker's environment: large buffers come from memory that stays with the process when they are collected, up to

@@ -21,7 +21,6 @@ import { ValueProxy } from './value-proxy.ts';
 
 export { attemptClient } from './attempt-client.ts';
 export { Inspector } from './inspector.ts';
-export { taskQueueItems } from './task-queue-options.ts';
 export {
   BarrierProxy,
   ConditionProxy,
@@ -37,7 +36,6 @@ export {
   RwLockProxy,
   SemaphoreProxy,
   SetProxy,
-  TaskQueueProxy,
   TopicProxy,
   ValueProxy,
 };

@@ -7,12 +7,12 @@ import { dirname, resolve as resolvePath } from 'node:path';
 import { ManagerGoneError } from '../errors.ts';
 import type { ManagerOrders, ManagerReport, ManagerShutdown } from '../manager/process.ts';
 import type { ManagerOptions } from '../options.ts';
-import { newAuthKey } from '../protocol/handshake.ts';
+import { lazily } from '../protocol/lazily.ts';
 import type { BuiltInType } from '../protocol/messages.ts';
 import type { Client } from '../proxy/client.ts';
-import { connectTo } from '../proxy/connect.ts';
 import { managerArguments } from '../proxy/engine.ts';
-import { prepareNodeIpc } from '../transport/node-ipc.ts';
+
+const afterSpawn = lazily<typeof import('./after-spawn.ts')>(new URL('./after-spawn.js', import.meta.url));
 
 /** A client of a manager process that this process has started. Disposing of it shuts the manager down. */
 export interface ManagerProcess extends Client {
@@ -44,7 +44,10 @@ export async function startManagerFor(
   options: StartManagerOptions = {},
 ): Promise<ManagerProcess> {
   const { detached = false, lowLatency, authKey, modules = [], ...rest } = options;
-  const key = authKey === undefined ? newAuthKey() : Buffer.from(authKey);
+  const given = authKey === undefined ? undefined : Buffer.from(authKey);
+  const urls = modules.map(moduleUrl);
+  // What cannot be said to a manager is an error before there is one.
+  JSON.stringify(rest);
   const entry = fileURLToPath(new URL('../manager/entry.js', import.meta.url));
   const child = spawn(process.execPath, [...managerArguments, entry], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
@@ -52,14 +55,16 @@ export async function startManagerFor(
   });
   const pipe = child.stdio[3] as Socket;
   pipe.on('error', () => {});
+  const { newAuthKey, prepareNodeIpc, connectTo } = afterSpawn();
+  prepareNodeIpc();
+  const key = given ?? newAuthKey();
   const orders: ManagerOrders = {
-    options: { ...rest, modules: modules.map(moduleUrl) },
+    options: { ...rest, modules: urls },
     authKey: key.toString('base64'),
     detached,
     first,
   };
   pipe.write(`${JSON.stringify(orders)}\n`);
-  prepareNodeIpc();
   const report = await firstReport(child, pipe);
   if ('error' in report) throw startError(report);
   const client = await connectTo(report.address, key, { lowLatency });

@@ -1,6 +1,6 @@
 /** Starts a pool: its options checked, a manager for it where it is given none, its workers. */
 import { randomUUID } from 'node:crypto';
-import { Manager } from '../manager/manager.ts';
+import { lazily } from '../protocol/lazily.ts';
 import type { Client } from '../proxy/client.ts';
 import type { TaskQueueProxy } from '../proxy/task-queue-proxy.ts';
 import { taskQueueItems } from '../proxy/task-queue-options.ts';
@@ -10,6 +10,8 @@ import { Pool } from '../worker/pool.ts';
 import type { Spares } from '../worker/spares.ts';
 import { spawnAhead, startGroup } from '../worker/start-workers.ts';
 import { startManagerFor } from './start-manager.ts';
+
+const managers = lazily<typeof import('../manager/manager.ts')>(new URL('../manager/manager.js', import.meta.url));
 
 /** What a pool is started with: options of its workers and of its queue beside its own. */
 export interface StartPoolOptions
@@ -86,7 +88,7 @@ async function homeOf(manager: 'process' | 'embedded' | Client, queue: string | 
     return { client, queue: queue ?? 'default', end: () => client.shutdown() };
   }
   if (manager === 'embedded') {
-    const embedded = new Manager();
+    const embedded = new (managers().Manager)();
     return { client: embedded.client(), queue: queue ?? 'default', end: () => embedded.close() };
   }
   return { client: manager, queue: queue ?? `pool-${randomUUID()}`, end: undefined };

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { BrokenPoolError } from '../errors.ts';
-import { workerAllocator, workerArguments } from '../proxy/engine.ts';
+import { workerArguments, workerAllocator } from '../proxy/engine.ts';
 import { CONTROL_PIPE, type DrainOrder, type LateError, PARENT_PIPE, readLines } from './orders.ts';
 import type { WorkerOrders, WorkerReport } from './orders.ts';
 import { LogReader, type WorkerLogs, writeTagged } from './worker-logs.ts';

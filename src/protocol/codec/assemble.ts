@@ -5,11 +5,11 @@
  */
 import { ProtocolError } from '../../errors.ts';
 import type { Packed } from '../wire.ts';
-import { BUFFER_KIND, makeView } from './binary.ts';
+import { makeView } from './binary.ts';
 import { hole, type MarkedTree, Marked, Stand } from './bytes.ts';
 import type { CodecContext } from './context.ts';
 import { blankError, isSaid, strip } from './failure.ts';
-import { JOB, Mark, PROXY } from './form.ts';
+import { BUFFER_KIND, JOB, Mark, PROXY } from './form.ts';
 
 /** A buffer of this size (bytes) or more is not copied out of memory that holds little else and is nobody else's. */
 const LEFT_IN_PLACE = 1 << 16;

@@ -2,6 +2,7 @@
  * Binaries: which kinds of view there are, and which of them share memory. A lone view carries its own bytes and no
  * more: what else its ArrayBuffer holds (Node's pool: other people's data) is none of the receiver's business.
  */
+import { BUFFER_KIND } from './form.ts';
 
 type ViewClass = new (buffer: ArrayBuffer, byteOffset?: number, length?: number) => ArrayBufferView;
 
@@ -21,9 +22,6 @@ const viewClasses: readonly (ViewClass | undefined)[] = [
   DataView,
   (globalThis as { readonly Float16Array?: ViewClass }).Float16Array,
 ];
-/** Buffer is no class to call with `new`, and comes last but for those appended later. */
-export const BUFFER_KIND = 255;
-
 const kindByPrototype = new Map<unknown, number>([[Buffer.prototype, BUFFER_KIND]]);
 for (const [kind, Class] of viewClasses.entries()) if (Class !== undefined) kindByPrototype.set(Class.prototype, kind);
 

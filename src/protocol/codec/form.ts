@@ -61,6 +61,9 @@ export type MarkCode = (typeof Mark)[keyof typeof Mark];
 /** Holes up to this number are written one by one; more than that, and more than elements, make a `SPARSE` array. */
 export const MAX_WRITTEN_HOLES = 256;
 
+/** A view's kind: Buffer is no class to call with `new`, and comes last but for those appended later. */
+export const BUFFER_KIND = 255;
+
 const BYTE_ORDER_MARK = 0xfeff;
 /** UTF-16 units up to which the library writes and reads strings unit by unit, exactly, whatever they are. */
 const EXACT = 32;

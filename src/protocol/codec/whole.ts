@@ -4,7 +4,6 @@ import { type Item, type JobRefInfo, Packed, type ProxyRef, Reader, Verbatim, ty
 import { assemble } from './assemble.ts';
 import { joined, MarkedTree, readTree, shareTree, sizeOf, writeTree } from './bytes.ts';
 import type { CodecContext } from './context.ts';
-import { loneHead, readLone } from './lone.ts';
 import { isPlain } from './plain.ts';
 import { type Parts, takeApart } from './take-apart.ts';
 
@@ -19,7 +18,7 @@ export function encodeWhole(value: unknown, context: CodecContext, root: string)
   }
 }
 
-/** `encodeTo` of a value that is neither a scalar nor small. */
+/** `encodeTo` of a value that is neither a scalar, nor small, nor a lone Buffer. */
 export function encodeWholeTo(writer: Writer, value: unknown, context: CodecContext, root: string): boolean {
   if (typeof value === 'object' && isPlain(value as object)) {
     let bytes: Uint8Array;
@@ -29,12 +28,6 @@ export function encodeWholeTo(writer: Writer, value: unknown, context: CodecCont
       throw encodingError(error, root);
     }
     if (!writer.store([bytes], bytes.length)) writer.packedBytes(bytes);
-    return false;
-  }
-  const lone = typeof value === 'object' ? loneHead(value as object) : undefined;
-  if (lone !== undefined) {
-    const blobs = [value as Buffer];
-    if (!writer.store([lone, ...blobs], sizeOf(lone, blobs))) writer.item(new Packed(joined(lone, blobs)));
     return false;
   }
   let parts: Parts;
@@ -105,8 +98,6 @@ const jobKey = ({ queue, id }: JobRefInfo): unknown[] => [queue, id];
 /** The value of bytes. `owned`: their memory is nobody else's, and may become part of the value; else it is copied. */
 export function unpack(packed: Packed, context: CodecContext, owned = false): unknown {
   try {
-    const lone = readLone(packed.bytes, owned);
-    if (lone !== undefined) return lone;
     const tree = readTree(packed.bytes);
     return tree instanceof MarkedTree ? assemble(tree, packed, context, owned) : tree;
   } catch (error) {
