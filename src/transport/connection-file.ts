@@ -104,6 +104,7 @@ function readPrivateFile(path: string): string {
       ENOENT: 'it does not exist; is the manager running?',
       ELOOP: 'it is a symbolic link; name the file itself',
       EACCES: 'it belongs to somebody else',
+      ENXIO: `it is a socket; to connect to it itself, give 'unix:' and its absolute path, and its authKey`,
     };
     throw systemError(code, `cannot read the connection file ${quoted(path)}: ${why[code] ?? code}`, error);
   }

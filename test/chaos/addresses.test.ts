@@ -321,6 +321,15 @@ describe('what connect() says', () => {
     });
   });
 
+  test.skipIf(process.platform === 'win32')('a socket in its place', async () => {
+    const { address } = await managerProcess();
+    const path = address.replace('unix:', '');
+    await expect(connect(path)).rejects.toMatchObject({
+      code: 'ENXIO',
+      message: `cannot read the connection file "${path}": it is a socket; to connect to it itself, give 'unix:' and its absolute path, and its authKey`,
+    });
+  });
+
   test('files that are none of ours', async () => {
     const texts: [string, string][] = [
       ['', 'it is not JSON'],
