@@ -69,3 +69,14 @@ test('whoever alone can run them gets them all', async () => {
 test('the shortest ones go to whoever asks first, as many as its window holds', async () => {
   expect(await dealt(200)).toEqual({ A: 8, B: 0 });
 });
+
+test('who no longer waits, having got what it asked for by its window, is given more by its window', async () => {
+  const { address, manager } = await listening();
+  const raw = await RawClient.enter(address, { key: KEY });
+  raw.open(1, 'tasks', 'q');
+  raw.take(1, 10);
+  raw.send(ToManager.CANCEL, (writer) => writer.u32(1));
+  await raw.next(ToClient.CANCELLED);
+  await manager.client().tasks('q').put('x');
+  await raw.next(ToClient.TASK);
+});

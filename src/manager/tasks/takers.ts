@@ -114,7 +114,12 @@ export class Takers {
       taker.session.failed(call, new DeadlockError(why));
     } else {
       const waiting = new Call(taker.session, call, false);
-      waiting.park(this.#kinds.wait(waiting, taker).leave);
+      const { leave } = this.#kinds.wait(waiting, taker);
+      waiting.park(() => {
+        leave();
+        // It asked while something was on its way to its window, and has that now: there is room for more.
+        if (this.#all.has(taker) && taker.hungry) taker.hungryPeers.add(taker);
+      });
       taker.hungryPeers.delete(taker);
       this.#recall(taker);
     }
