@@ -7,19 +7,24 @@ import { entry, RawClient } from '../kit/raw-client.ts';
 const call = (raw: RawClient, method: (typeof methods.manager)[number], args: string[] = []): Promise<unknown> =>
   raw.answer(raw.call(0, methods.manager.indexOf(method), args));
 
+/** A worker that its group has vouched for, and takes with such a window. */
+async function aVouched(window: number) {
+  const { address, manager } = await listening();
+  const group = await RawClient.enter(address, { key: KEY });
+  await call(group, 'vouch', ['the ticket']);
+  const worker = await RawClient.enter(address, { key: KEY, claim: 'the ticket' });
+  worker.open(1, 'tasks', 'q');
+  worker.take(1, window);
+  return { queue: manager.client().tasks('q'), worker, gone: () => call(group, 'workerGone', ['the ticket']) };
+}
+
 test.each([
   ['waits for a task', 1],
   ['has room in its window', 10],
 ])(
   'a worker that %s is given none once its process has ended, though its connection is still there',
   async (_, window) => {
-    const { address, manager } = await listening();
-    const queue = manager.client().tasks('q');
-    const group = await RawClient.enter(address, { key: KEY });
-    await call(group, 'vouch', ['the ticket']);
-    const worker = await RawClient.enter(address, { key: KEY, claim: 'the ticket' });
-    worker.open(1, 'tasks', 'q');
-    worker.take(1, window);
+    const { queue, worker, gone } = await aVouched(window);
     if (window > 1) {
       // It has one, and waits for none.
       await queue.put('x', 'before');
@@ -27,7 +32,7 @@ test.each([
     }
     await call(worker, 'ping');
     expect(await queue.dict.counts()).toMatchObject({ leased: window > 1 ? 1 : 0 });
-    await call(group, 'workerGone', ['the ticket']);
+    await gone();
     const handle = await queue.put('x', 'after', { atMostOnce: true });
     const task = await queue.getNowait();
     expect(task?.id).toBe(handle.id);
@@ -40,19 +45,13 @@ test.each([
 );
 
 test('what a worker said before its process ended counts, also where its group was quicker', async () => {
-  const { address, manager } = await listening();
-  const queue = manager.client().tasks('q');
-  const group = await RawClient.enter(address, { key: KEY });
-  await call(group, 'vouch', ['the ticket']);
-  const worker = await RawClient.enter(address, { key: KEY, claim: 'the ticket' });
-  worker.open(1, 'tasks', 'q');
-  worker.take(1, 1);
+  const { queue, worker, gone } = await aVouched(1);
   const handle = await queue.put('x');
   const { reader } = await worker.next(ToClient.TASK);
   reader.u32();
   reader.entry();
   const [lease, number] = [reader.u48(), reader.u48()];
-  await call(group, 'workerGone', ['the ticket']);
+  await gone();
   worker.send(ToManager.COMPLETE, (writer) => {
     writer.u32(1);
     entry(writer, () => {
