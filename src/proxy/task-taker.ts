@@ -17,6 +17,7 @@ import { Asks } from './asks.ts';
 import type { Connection } from './connection.ts';
 import { Durations } from './durations.ts';
 import type { Helper } from './helper.ts';
+import { HandlerTimes } from './handler-times.ts';
 import { LeasedRange } from './leased-range.ts';
 import type { Leased } from './leased-task.ts';
 import { OwnBeats } from './own-beats.ts';
@@ -58,6 +59,8 @@ export class TaskTaker {
   /** The manager may have sent more than was asked for: it must be told what has started. */
   #windowed = false;
   readonly #durations = new Durations();
+  /** For the worker loop to note. */
+  readonly handlerTimes = new HandlerTimes();
   readonly #notes: TakerNotes;
   /** The ranges that run here. */
   readonly ranges: TakerRanges;
@@ -395,7 +398,7 @@ export class TaskTaker {
       this.onMany();
       this.onMany = undefined;
     }
-    this.#resize(windowFor(this.#durations, this.#size));
+    this.#resize(windowFor(this.#durations, this.handlerTimes, this.#size));
   }
 
   #resize(size: number): void {

@@ -1,5 +1,6 @@
 /** How many leased tasks wait beside a worker. */
 import type { Durations } from './durations.ts';
+import type { HandlerTimes } from './handler-times.ts';
 import { MAX_WINDOW } from './shared-window.ts';
 
 /** How much work a window holds (ms). */
@@ -12,10 +13,17 @@ const SMALL = 32;
 const WORTH = 128;
 /** Durations seen before the window grows. */
 const SEEN = 8;
+/**
+ * Tasks below this (ms) take as long as they do by what surrounds their handlers: for ten times as long as it will while
+ * that is not compiled. So what counts is the handler, and what surrounds it once it is (ms).
+ */
+const SHORT = 0.03;
+const AROUND = 0.0015;
 
 /** As many as fit into the window's time; as many as there are, where that is hardly another number. */
-export function windowFor(durations: Durations, size: number): number {
-  const duration = durations.upperQuartile;
+export function windowFor(durations: Durations, handlers: HandlerTimes, size: number): number {
+  let duration = durations.upperQuartile;
+  if (duration < SHORT && handlers.any) duration = Math.min(duration, handlers.upperQuartile + AROUND);
   const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
   if (size > 1 && fits >= size / 1.5 && fits <= size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;

@@ -58,6 +58,11 @@ export class Admission {
     return this.#size;
   }
 
+  /** Nothing that is ready asks for anything. */
+  get ordinary(): boolean {
+    return this.#special === 0;
+  }
+
   /** Leases that hold a slot of the queue's concurrency: all that are not lent. */
   get running(): number {
     return this.#quota.running;

@@ -74,6 +74,11 @@ export class TaskQueue {
     return this.#admission.size;
   }
 
+  /** Whoever takes may have any of those that are ready. */
+  get ordinary(): boolean {
+    return this.#admission.ordinary;
+  }
+
   /** Tasks that wait: blocked, delayed or ready. */
   get pending(): number {
     return this.count(State.blocked) + this.count(State.delayed) + this.count(State.ready);

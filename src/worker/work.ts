@@ -1,6 +1,7 @@
 /**
  * The worker loop: what a user could have written with `getNowait()` and `get()`, with several flows where asked for.
  */
+import { performance } from 'node:perf_hooks'; // the global one is a getter
 import { ConnectionLostError, QueueShutdownError } from '../errors.ts';
 import { lazily } from '../protocol/lazily.ts';
 import type { Client } from '../proxy/client.ts';
@@ -132,6 +133,7 @@ function runReady(
   runner: Runner,
   flows: Flows,
 ): Promise<unknown> | 'none left' | 'retired' {
+  const { handlerTimes } = source;
   for (let task = first, now: number | undefined; task !== undefined; task = source.start(now)) {
     let running: Promise<unknown> | undefined;
     if (task instanceof LeasedRange) {
@@ -145,9 +147,13 @@ function runReady(
       }
       try {
         const handler = handlerOf(task.name, runner);
+        const { input } = task;
+        const timed = handlerTimes.due();
+        const began = timed ? performance.now() : 0;
         enterHandler(task);
-        const result: unknown = handler(task.input, new Context(task, runner));
+        const result: unknown = handler(input, new Context(task, runner));
         leaveHandler();
+        if (timed && !isPromise(result)) handlerTimes.add(performance.now() - began);
         if (isPromise(result)) running = settle(task, result, runner);
         else if (isHandle(result)) running = settle(task, result.result(), runner);
         else complete(task, result, runner);

@@ -147,7 +147,7 @@ export abstract class TaskBoard extends SharedObject implements Decisions {
   readTake(session: Session, call: number, taker: Taker, held: boolean, reader: Reader): void {
     const how = reader.u8();
     const [nowait, ranges] = [(how & 1) !== 0, (how & 2) === 0];
-    taker.window = Math.max(1, reader.u16());
+    this.takers.wants(taker, reader.u16());
     this.enter(session, call, held, () => this.takers.take(taker, call, nowait, held, ranges));
   }
 

@@ -42,10 +42,16 @@ export class Kinds {
   readonly #kinds = new Map<string, Kind>();
   #arrivals = 0;
   #waiting = 0;
+  #byHand = 0;
 
   /** Calls that wait. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Those of them that no worker loop made. */
+  get byHand(): number {
+    return this.#byHand;
   }
 
   /** Kinds of which there are takers. */
@@ -79,10 +85,17 @@ export class Kinds {
     const kind = this.#of(taker);
     const wait: Wait = { call, taker, leave: () => false };
     const leave = kind.waits.add({ wait, number: ++this.#arrivals });
+    const byHand = taker.loops ? 0 : 1;
     this.#waiting++;
+    this.#byHand += byHand;
+    taker.waits.add(wait);
     wait.leave = () => {
       const was = leave();
-      if (was) this.#waiting--;
+      if (was) {
+        this.#waiting--;
+        this.#byHand -= byHand;
+        taker.waits.delete(wait);
+      }
       this.#tidy(kind);
       return was;
     };

@@ -11,6 +11,7 @@ import type { Failure, Holder, Task } from '../../queue/task.ts';
 import type { Link } from '../../transport/link.ts';
 import { listOf } from '../arguments.ts';
 import type { Session } from '../session.ts';
+import type { Wait } from './kinds.ts';
 import { failureItem } from './payload.ts';
 import { amountsOf, tagsOf, wordOf } from './rules.ts';
 
@@ -98,10 +99,14 @@ export class Taker implements Holder {
   bound: Bound | undefined = undefined;
   /** Those of its kind with room in their windows: kinds.ts. */
   hungryPeers = new Set<Taker>();
+  /** Its calls that wait, in their order. */
+  readonly waits = new Set<Wait>();
   /** The helper that has been asked to give back what has not been started, and has not answered. */
   recalled: Link | undefined = undefined;
   /** RECALLs that the helper has not answered. */
   recalls = 0;
+  /** The last lease that it has been asked for. */
+  #askedUpTo = 0;
   /** By lease: how long (ms) it may run, once its start has been reported. Only while there is something. */
   limits: Map<number, number> | undefined = undefined;
   /** By lease: runs that must end. Only while there is something. */
@@ -174,10 +179,7 @@ export class Taker implements Holder {
   /** It has tasks that it may not have started. */
   get spare(): number {
     let spare = 0;
-    for (const [lease, { rules }] of this.leases) {
-      const last = lease + (rules?.part?.count ?? 1) - 1;
-      if (last > this.started) spare++;
-    }
+    for (const [lease, task] of this.leases) if (lastOf(lease, task) > this.started) spare++;
     return spare;
   }
 
@@ -274,6 +276,12 @@ export class Taker implements Holder {
     this.#recall(link, [...this.leases.keys()]);
   }
 
+  /** The helper has answered. What it has been asked for and has not given back has been started. */
+  answered(): void {
+    this.recalled = undefined;
+    if (this.recalls > 0 && --this.recalls === 0) this.started = Math.max(this.started, this.#askedUpTo);
+  }
+
   /** Whether that lease, cancelled or not, may not have been started. */
   isUnsure(lease: number): boolean {
     return lease > this.started || this.limits?.has(lease) === true;
@@ -293,12 +301,18 @@ export class Taker implements Holder {
   #recall(link: Link, leases: readonly number[]): void {
     this.recalls = this.recalled === undefined || this.recalled === link ? this.recalls + 1 : 1;
     this.recalled = link;
+    for (const [lease, task] of this.leases) this.#askedUpTo = Math.max(this.#askedUpTo, lastOf(lease, task));
     const start = link.begin(ToClient.RECALL);
     link.writer.u32(this.handle);
     link.writer.u32(leases.length);
     for (const lease of leases) link.writer.u48(lease);
     link.end(start);
   }
+}
+
+/** The last lease of what was leased together. */
+function lastOf(lease: number, { rules }: Task): number {
+  return lease + (rules?.part?.count ?? 1) - 1;
 }
 
 /** The manager hears of its start before it starts. */

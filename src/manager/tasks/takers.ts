@@ -16,6 +16,7 @@ import type { ManagerCore } from '../core.ts';
 import type { Session } from '../session.ts';
 import type { SharedObject } from '../shared-object.ts';
 import type { ProcessEnd } from '../vouchers.ts';
+import { Busiest } from './busiest.ts';
 import { type Answer, Kinds } from './kinds.ts';
 import { Ladder, type RunLimits } from './ladder.ts';
 import { lost, payloadItem, silent, writePayload } from './payload.ts';
@@ -45,6 +46,7 @@ export class Takers {
   readonly #wanted: (task: Task, takers: number) => number;
   readonly #all = new Set<Taker>();
   readonly #kinds = new Kinds();
+  readonly #busiest = new Busiest();
   /** Ends what must not go on. */
   readonly ladder: Ladder;
 
@@ -100,7 +102,9 @@ export class Takers {
   /** A call for one task. `held`: through a hold on the board, so it must not wait. */
   take(taker: Taker, call: number, nowait: boolean, held: boolean, ranges: boolean): void {
     if (this.#kinds.waiting > 0) this.dispatch();
-    if (this.#queue.ready > 0 && this.#give(taker, true, this.#manager.now(), ranges)) {
+    const now = this.#manager.now();
+    const left = this.#isLeft(taker, now);
+    if (this.#queue.ready > 0 && !left && this.#give(taker, true, now, ranges)) {
       this.#gave();
       taker.taken(call, 1);
       this.feed(taker);
@@ -121,13 +125,15 @@ export class Takers {
         if (this.#all.has(taker) && taker.hungry) taker.hungryPeers.add(taker);
       });
       taker.hungryPeers.delete(taker);
-      this.#recall(taker);
+      if (left) this.#busiest.watch();
+      else this.#recall(taker);
     }
   }
 
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0 || !this.#kinds.want) return;
     const now = this.#manager.now();
+    if (this.#isLeft(undefined, now)) return;
     let gave = false;
     this.#kinds.askWaits(({ call, taker, leave }) => {
       if (this.#queue.ready === 0) return 'nothing left';
@@ -156,6 +162,33 @@ export class Takers {
     if (gave) this.#gave();
   }
 
+  /**
+   * Whether what is ready is left to the workers that are busy with tiny tasks, whose windows have been filled: nobody
+   * else is to be given any of it, neither `taker` nor those who wait.
+   */
+  #isLeft(taker: Taker | undefined, now: number): boolean {
+    if (this.#all.size <= this.#busiest.most || this.#kinds.byHand > 0 || !this.#queue.ordinary) return false;
+    if (taker !== undefined && (!taker.loops || this.#busiest.has(taker))) return false;
+    return this.#busiest.keepUp(this.#queue, (busy) => this.#fill(busy, now));
+  }
+
+  /** Answers the worker's calls, and fills its window. */
+  #fill(taker: Taker, now: number): void {
+    let gave = false;
+    for (const { call, leave } of taker.waits) {
+      if (this.#queue.ready === 0 || !this.#give(taker, true, now)) break;
+      gave = true;
+      leave();
+      call.settled();
+      taker.taken(call.id, 1);
+    }
+    while (this.#queue.ready > 0 && taker.hungry && this.#give(taker, false, now)) gave = true;
+    if (!taker.hungry) taker.hungryPeers.delete(taker);
+    if (!gave) return;
+    this.#gave();
+    if (this.#kinds.waiting > 0) this.#busiest.watch();
+  }
+
   /** What is ready is not for this one: whoever is asked after it may get it. */
   #refused({ offer, doomed }: Taker): Answer {
     return !doomed && this.#queue.speaksForKind(offer) ? 'refused for its kind' : 'refused';
@@ -164,7 +197,12 @@ export class Takers {
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
-    if (this.#queue.ready > 0 && this.#board.holder === undefined && this.#kinds.waiting === 0 && taker.hungry) {
+    const ready = this.#queue.ready > 0 && this.#board.holder === undefined;
+    if (ready && this.#isLeft(undefined, now)) {
+      // Filled, if it is one of those.
+    } else if (ready && this.#kinds.waiting > 0) {
+      this.#spare();
+    } else if (ready && taker.hungry) {
       let gave = false;
       const share = taker.window <= FINE ? this.#share() : Infinity;
       while (taker.leases.size < share && this.#give(taker, false, now)) {
@@ -187,8 +225,14 @@ export class Takers {
     return Math.ceil((this.#queue.ready + this.#queue.count(State.leased)) / this.#all.size);
   }
 
-  resize(taker: Taker, window: number): void {
+  /** How many tasks it wants to hold. */
+  wants(taker: Taker, window: number): void {
     taker.window = Math.max(1, window);
+    this.#busiest.note(taker);
+  }
+
+  resize(taker: Taker, window: number): void {
+    this.wants(taker, window);
     if (taker.window === 1) taker.hungryPeers.delete(taker);
     else this.feed(taker);
   }
@@ -198,6 +242,7 @@ export class Takers {
     const taker = this.of(session, handle);
     taker.loops = loops;
     taker.ranges = ranges;
+    this.#busiest.note(taker);
     if (!loops) this.#left(taker);
   }
 
@@ -223,17 +268,19 @@ export class Takers {
   /** Un-started tasks that the helper took back from the window, in their order. */
   gaveBack(taker: Taker, leases: readonly number[]): void {
     const now = this.#manager.now();
-    // First of all: it is busy, and would be given its tasks again.
-    this.resize(taker, 1);
-    taker.recalled = undefined;
-    if (taker.recalls > 0) taker.recalls--;
+    // First of all: it is busy, and would be given its tasks again. One that holds none has just nothing to do.
+    if (taker.leases.size > 0) this.resize(taker, 1);
+    taker.answered();
     for (const lease of leases) this.#queue.giveBack(taker, lease, now);
     this.ladder.gaveBack(taker, leases);
+    // What it has been given since it was asked.
+    if (this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
   }
 
   /** Its handle has been given up; leases that are left end with the session. */
   leave(taker: Taker): void {
     if (taker.leases.size > 0 || !this.#all.delete(taker)) return;
+    this.#busiest.delete(taker);
     this.#kinds.leave(taker);
     this.#queue.leave(taker.offer);
     taker.session.takers.delete(taker.handle);
@@ -244,6 +291,7 @@ export class Takers {
     const losing: ((how: ProcessEnd) => void)[] = [];
     for (const taker of session.takers.values()) {
       if (!this.#all.delete(taker)) continue;
+      this.#busiest.delete(taker);
       this.#kinds.leave(taker);
       this.#queue.leave(taker.offer);
       losing.push((how) => this.#lose(taker, how));
