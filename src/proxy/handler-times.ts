@@ -10,12 +10,14 @@ const EACH = 16;
 
 export class HandlerTimes {
   readonly #durations = new Durations();
-  #left = 0;
+  #asked = 0;
 
   /** Asked before each handler: whether it is to be timed. */
   due(): boolean {
-    if (this.#left-- > 0) return false;
-    this.#left = this.#durations.count < FIRST ? 0 : EACH - 1;
+    const asked = this.#asked++;
+    if (asked < FIRST) return true;
+    if (asked < FIRST + EACH - 1) return false;
+    this.#asked = FIRST;
     return true;
   }
 

@@ -15,10 +15,10 @@
  */
 
 /**
- * Most tasks that a taker asks for, a power of two: two milliseconds of the shortest. Fewer would have both sides wake up
+ * Most tasks that a taker asks for, a power of two: three milliseconds of the shortest. Fewer would have both sides wake up
  * for each handful of them, which costs more than the tasks.
  */
-export const MAX_WINDOW = 4096;
+export const MAX_WINDOW = 2048;
 /** Slots of the ring, a power of two: calls that ask while the window fills bring a few more. */
 const CAPACITY = 2 * MAX_WINDOW;
 

@@ -59,7 +59,6 @@ export class TaskTaker {
   /** The manager may have sent more than was asked for: it must be told what has started. */
   #windowed = false;
   readonly #durations = new Durations();
-  /** For the worker loop to note. */
   readonly handlerTimes = new HandlerTimes();
   readonly #notes: TakerNotes;
   /** The ranges that run here. */
@@ -392,7 +391,7 @@ export class TaskTaker {
     return task.slot >= 0;
   }
 
-  /** As many as fit into the window's time, by durations that do not move it for a stroke of bad luck. */
+  /** As many as fit into the window's time. */
   #fit(): void {
     if (this.onMany !== undefined && this.#durations.count >= MANY) {
       this.onMany();

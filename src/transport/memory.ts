@@ -51,6 +51,10 @@ class MemoryTransport implements Transport {
     return this.#other.#inboxBytes;
   }
 
+  sendNow(bytes: Uint8Array): void {
+    this.send(bytes);
+  }
+
   send(bytes: Uint8Array): void {
     const other = this.#other;
     if (this.#closing || other.#closing || bytes.length === 0) return;

@@ -10,6 +10,7 @@
  * peer may then lose the last thing we said (why it is refused, for one).
  */
 import type { Socket } from 'node:net';
+import { descriptorOf, Kept } from './direct-writes.ts';
 import type { Transport, TransportHandlers } from './transport.ts';
 
 /** How long a closing connection may stand still, ms: no pending write finished, the peer's end not seen. */
@@ -25,6 +26,10 @@ export class SocketTransport implements Transport {
   readonly #socket: Socket;
   readonly #write: (bytes: Buffer) => unknown;
   #handlers: TransportHandlers | undefined;
+  /** Of a long turn: what the system had no room for. */
+  readonly #kept = new Kept();
+  /** That was more than the high-water mark. */
+  #passed = false;
   #paused = false;
   #closing = false;
   #closed = false;
@@ -71,12 +76,36 @@ export class SocketTransport implements Transport {
   }
 
   get pending(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#kept.bytes;
   }
 
   send(bytes: Uint8Array): void {
     if (this.#closing || this.#socket.destroyed || bytes.length === 0) return;
-    this.#write(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    if (this.#kept.bytes > 0) this.#handOver();
+    this.#write(bufferOf(bytes));
+  }
+
+  sendNow(bytes: Uint8Array): void {
+    if (this.#closing || this.#socket.destroyed || bytes.length === 0) return;
+    // What the socket holds already goes first, and when it does is the event loop's to say.
+    const fd = this.#socket.writableLength > 0 ? undefined : descriptorOf(this.#socket);
+    if (fd === undefined) return this.send(bytes);
+    if (this.#kept.bytes === 0) process.nextTick(() => this.#handOver());
+    this.#kept.add(bufferOf(bytes));
+    if (this.#kept.bytes >= this.#socket.writableHighWaterMark) this.#passed = true;
+    this.#kept.writeTo(fd);
+  }
+
+  /** The turn is over, or goes on the usual way: to the medium, which waits until the system has room. */
+  #handOver(): void {
+    const socket = this.#socket;
+    const passed = this.#passed;
+    this.#passed = false;
+    for (const bytes of this.#kept.take()) if (!socket.destroyed) this.#write(bytes);
+    if (!passed || socket.destroyed || socket.writableNeedDrain) return;
+    // The socket did not see how much there was, and will not say that it has gone.
+    if (socket.writableLength > 0) socket.write('', () => this.#drained());
+    else this.#drained();
   }
 
   receive(handlers: TransportHandlers): void {
@@ -102,6 +131,7 @@ export class SocketTransport implements Transport {
     this.#reason ??= reason;
     const socket = this.#socket;
     if (socket.destroyed) return;
+    this.#handOver();
     socket.end();
     socket.resume();
     this.#watchLinger(this.pending);
@@ -168,6 +198,10 @@ export class SocketTransport implements Transport {
       warnOf(error);
     }
   }
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export function asError(thrown: unknown): Error {

@@ -29,6 +29,11 @@ export interface Transport {
   readonly pending: number;
   /** `bytes` belongs to the transport from here on and must not be written to. Dropped after the connection's end. */
   send(bytes: Uint8Array): void;
+  /**
+   * The same in the middle of a turn that goes on writing: what the system has room for leaves now, also where it had none
+   * before.
+   */
+  sendNow(bytes: Uint8Array): void;
   /** To be called once. What came before is kept in the system or the medium until then. */
   receive(handlers: TransportHandlers): void;
   /** Ends the connection after what was sent has left; a peer that takes nothing for a second is cut off. */

@@ -188,6 +188,61 @@ export function transportContract(name: string, medium: Medium, options: Contrac
       expect(digest(server.chunks)).toBe(digest([all]));
     });
 
+    test('what is sent in the middle of a turn keeps its place, whatever the system has room for', async () => {
+      const { client, server } = await ends();
+      const all = randomBytes(6 * 1024 * 1024);
+      server.transport.pause();
+      for (let at = 0, i = 0; at < all.length; i++) {
+        const piece = all.subarray(at, at + 1 + ((i * 7919) % 60_001));
+        if (i % 5 === 4) client.transport.send(piece);
+        else client.transport.sendNow(piece);
+        client.transport.sendNow(new Uint8Array(0));
+        at += piece.length;
+        // Now and then the other side reads, and the event loop turns.
+        if (i % 50 !== 49) continue;
+        server.transport.resume();
+        await turn();
+        server.transport.pause();
+      }
+      server.transport.resume();
+      await server.received(all.length);
+      expect(digest(server.chunks)).toBe(digest([all]));
+      await client.until(() => client.transport.pending === 0);
+    });
+
+    test('what was sent in the middle of a turn leaves before close(), and never after destroy()', async () => {
+      const closing = await ends();
+      const sent = randomBytes(2 * 1024 * 1024);
+      closing.client.transport.sendNow(sent);
+      closing.client.transport.close();
+      closing.client.transport.sendNow(Buffer.from('dropped'));
+      await closing.server.closed();
+      expect(digest(closing.server.chunks)).toBe(digest([sent]));
+      const destroyed = await ends();
+      destroyed.client.transport.sendNow(sent);
+      destroyed.client.transport.destroy();
+      destroyed.client.transport.sendNow(sent);
+      await destroyed.client.closed();
+      await destroyed.server.closed();
+      expect(destroyed.server.bytes).toBeLessThan(sent.length + 1);
+    });
+
+    test('pending counts what a turn has sent in its middle, and its end is told', async () => {
+      const { client, server } = await ends();
+      server.transport.pause();
+      for (const bytes of [2 * 1024 * 1024, 300_000]) {
+        const { drains } = client;
+        const before = server.bytes;
+        client.transport.sendNow(Buffer.alloc(bytes));
+        expect(client.transport.pending).toBeGreaterThan(0);
+        server.transport.resume();
+        await client.until(() => client.drains > drains);
+        expect(client.transport.pending).toBe(0);
+        await server.received(before + bytes);
+        server.transport.pause();
+      }
+    });
+
     test('20,000 small sends in one turn', async () => {
       const { client, server } = await ends();
       const one = Buffer.from('0123456789');

@@ -19,6 +19,9 @@ export abstract class Wrapped implements Transport {
   send(bytes: Uint8Array): void {
     this.inner.send(bytes);
   }
+  sendNow(bytes: Uint8Array): void {
+    this.inner.sendNow(bytes);
+  }
   close(reason?: Error): void {
     this.inner.close(reason);
   }

@@ -8,7 +8,7 @@ import type { Taker } from '#qm/manager/tasks/taker.js';
 import { TaskQueue } from '#qm/queue/queue.js';
 
 function aTaker(kind: string): Taker {
-  return { offer: { kind }, hungryPeers: new Set() } as unknown as Taker;
+  return { offer: { kind }, hungryPeers: new Set(), waits: new Set() } as unknown as Taker;
 }
 
 const call = {} as Call;

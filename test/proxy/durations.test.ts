@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Durations } from '#qm/proxy/durations.js';
+import { HandlerTimes } from '#qm/proxy/handler-times.js';
 import { windowFor } from '#qm/proxy/window-size.js';
 
 function durations(...all: number[]): Durations {
@@ -56,12 +57,12 @@ test('the mean counts long ones in full', () => {
 });
 
 describe('how many tasks wait beside a worker', () => {
-  const window = (size: number, ...all: number[]): number => windowFor(durations(...all), size);
+  const window = (size: number, ...all: number[]): number => windowFor(durations(...all), new HandlerTimes(), size);
 
   test.each([
     ['one to begin with', 1, times(7, 0.2), 1],
     ['four milliseconds of work by the upper quartile', 1, times(8, 0.25), 15],
-    ['no more than there is a place for', 1, times(40, 0.001), 1024],
+    ['no more than there is a place for', 1, times(40, 0.001), 2048],
     ['two of up to 5 ms', 1, times(8, 4), 2],
     ['one of longer ones', 8, times(8, 6), 1],
     ['as many as there are, where that is hardly another number', 12, times(8, 0.25), 12],

@@ -1,7 +1,7 @@
 /** The window that a worker's main thread and its helper share: who has which task, whatever the order of events. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { SharedWindow } from '#qm/proxy/shared-window.js';
+import { MAX_WINDOW, SharedWindow } from '#qm/proxy/shared-window.js';
 
 /** Both threads' views of one window; `count` is where its counters begin. */
 function both(count = 0): { main: SharedWindow; helper: SharedWindow } {
@@ -27,11 +27,12 @@ test('what has not been started can be taken back, read or not, once', () => {
 
 test('it has so many slots, and then says so', () => {
   const { main, helper } = both();
-  for (let lease = 1; lease <= 2048; lease++) expect(main.add(lease)).toBe(true);
-  expect(main.add(2049)).toBe(false);
+  const slots = 2 * MAX_WINDOW;
+  for (let lease = 1; lease <= slots; lease++) expect(main.add(lease)).toBe(true);
+  expect(main.add(slots + 1)).toBe(false);
   expect(main.start(0)).toBe(true);
-  expect(main.add(2049)).toBe(true);
-  expect(helper.takeBack([1, 2, 2049])).toEqual([2, 2049]);
+  expect(main.add(slots + 1)).toBe(true);
+  expect(helper.takeBack([1, 2, slots + 1])).toEqual([2, slots + 1]);
 });
 
 test.each([0, 2 ** 31 - 20, -20])(

@@ -1,12 +1,17 @@
 import { expect, test } from 'vitest';
 import { Durations } from '#qm/proxy/durations.js';
+import { HandlerTimes } from '#qm/proxy/handler-times.js';
 import { isHalf, runsShort, windowFor } from '#qm/proxy/window-size.js';
 
-/** The window of tasks that take so long (ms). */
-function sizeFor(ms: number): number {
+/** The window of tasks that take so long (ms), of which their handlers, where they are timed, take `alone`. */
+function sizeFor(ms: number, alone?: number): number {
   const durations = new Durations();
-  for (let i = 0; i < 100; i++) durations.add(ms);
-  return windowFor(durations, 1);
+  const handlers = new HandlerTimes();
+  for (let i = 0; i < 100; i++) {
+    durations.add(ms);
+    if (alone !== undefined && handlers.due()) handlers.add(alone);
+  }
+  return windowFor(durations, handlers, 1);
 }
 
 /** With how many tasks left the end of another one leaves at once. */
@@ -33,4 +38,22 @@ test('ends leave with half of the window, of a small one not before they are hal
   expect([isHalf(20, 10, 10), isHalf(20, 10, 9), isHalf(20, 4, 10)]).toEqual([true, false, true]);
   // What comes after the last is asked for with its end.
   expect([isHalf(20, 0, 20), isHalf(20, 11, 10)]).toEqual([false, false]);
+});
+
+test('of short tasks the handlers count, and not what surrounds them while its code is not compiled', () => {
+  expect(sizeFor(0.02, 0.0005)).toBeGreaterThan(1000);
+  expect(sizeFor(0.02, 0.018)).toBe(sizeFor(0.02));
+  // Of longer ones it may be what surrounds them that takes long: a handler that goes on after it has returned, say.
+  expect(sizeFor(0.2, 0.0005)).toBe(sizeFor(0.2));
+});
+
+test('the first eight handlers are timed, then every sixteenth', () => {
+  const handlers = new HandlerTimes();
+  const timed: number[] = [];
+  for (let i = 0; i < 64; i++) {
+    if (!handlers.due()) continue;
+    handlers.add(1);
+    timed.push(i);
+  }
+  expect(timed).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 23, 39, 55]);
 });

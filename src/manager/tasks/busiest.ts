@@ -1,46 +1,100 @@
 /**
- * Workers that are busy with tiny tasks. A task that takes a worker a few microseconds costs the manager and whoever put
- * it as much, so that one worker keeps up with both of them. Others would bring nothing where there is no processor for
- * them but their wake-ups, and the compiling of the same code in each of them: they are left alone.
+ * Workers that are busy with tiny tasks. A task that takes a worker a few microseconds costs the manager as much, and
+ * whoever put it, so that one worker keeps up with both of them. Others would bring nothing, where there is no processor
+ * for them, but their wake-ups and the compiling of the same code once more: they are let alone (decision 0023).
  */
 import { availableParallelism } from 'node:os';
 import type { TaskQueue } from '../../queue/queue.ts';
+import type { Kinds } from './kinds.ts';
 import type { Taker } from './taker.ts';
 
 /** A window of so many holds tasks that take less than 8 µs each, what surrounds them in the worker included. */
 const TINY = 512;
-/** So many windows (each of four milliseconds of work) may wait for a worker while others have nothing to do. */
+/** So many windows, each of four milliseconds of work, may wait for a worker while others have nothing to do. */
 const BACKLOG = 16;
-/** One that has ended nothing for so long (ms) is at a task that is not tiny. */
-const STUCK = 8;
+/**
+ * Who has ended nothing for so long (ms) is at a task that is not tiny. Less would be mistaken for that where a processor
+ * is not to be had.
+ */
+const STUCK = 20;
 
 export class Busiest {
-  /** How many workers there is a processor for: one is the manager's, and one is that of whoever puts the tasks. */
-  readonly most = Math.max(1, availableParallelism() - 2);
-  /** Those of tiny tasks, the first of whom are the busiest. */
+  /** How many workers there is a processor for: one is the manager's, and one that of whoever puts the tasks. */
+  readonly #most = Math.max(1, availableParallelism() - 2);
+  readonly #queue: TaskQueue;
+  readonly #kinds: Kinds;
+  readonly #all: ReadonlySet<Taker>;
+  /** Answers a taker's calls, and fills its window. */
+  readonly #fill: (taker: Taker, now: number) => void;
+  /** Those of tiny tasks; the first are the busiest. */
   readonly #takers = new Set<Taker>();
+  /** What was left to them the others are to be asked for. */
+  readonly #spare: () => void;
+  /** Something is left to them. */
+  #left = false;
   #watch: NodeJS.Timeout | undefined;
 
-  /** Its window is another one. */
+  constructor(
+    queue: TaskQueue,
+    kinds: Kinds,
+    all: ReadonlySet<Taker>,
+    fill: (taker: Taker, now: number) => void,
+    spare: () => void,
+  ) {
+    this.#queue = queue;
+    this.#kinds = kinds;
+    this.#all = all;
+    this.#fill = fill;
+    this.#spare = spare;
+  }
+
+  /** Its window may be another one. */
   note(taker: Taker): void {
     if (taker.loops && taker.window >= TINY) this.#takers.add(taker);
-    else this.#takers.delete(taker);
+    else this.delete(taker);
   }
 
   delete(taker: Taker): void {
-    this.#takers.delete(taker);
+    if (this.#takers.delete(taker)) this.#letGo();
   }
 
-  has(taker: Taker): boolean {
+  /**
+   * Whether what is ready is left to the busiest, whose windows are filled first: nobody else is to be given any of it,
+   * neither `asks` nor those who wait. Those who take by hand always are, and what asks for something is not for anybody.
+   */
+  keepUp(now: number, asks?: Taker): boolean {
+    if (asks !== undefined && (!asks.loops || this.#has(asks))) return false;
+    if (this.#all.size <= this.#most || this.#takers.size < this.#most) return false;
+    if (this.#kinds.byHand > 0 || !this.#queue.ordinary) return this.#letGo();
+    let place = 0;
+    let most = 0;
+    for (const taker of this.#takers) {
+      this.#fill(taker, now);
+      // It does not take what there is.
+      if (this.#queue.ready > 0 && taker.leases.size < taker.window) return this.#letGo();
+      most += BACKLOG * taker.window;
+      if (++place === this.#most) break;
+    }
+    if (this.#queue.ready > most) return this.#letGo();
+    this.#left = this.#queue.ready > 0;
+    return true;
+  }
+
+  #letGo(): false {
+    if (this.#left) this.#spare();
+    return (this.#left = false);
+  }
+
+  #has(taker: Taker): boolean {
     let place = 0;
     for (const busy of this.#takers) {
-      if (place++ === this.most) return false;
+      if (place++ === this.#most) return false;
       if (busy === taker) return true;
     }
     return false;
   }
 
-  /** Others have nothing to do: whoever gets stuck is asked for what it has not started. */
+  /** Others have nothing to do: who gets stuck has nothing left to it, and is asked for what it has not started. */
   watch(): void {
     if (this.#watch !== undefined) return;
     const ended = new Map<Taker, number>();
@@ -48,25 +102,15 @@ export class Busiest {
     if (ended.size === 0) return;
     const look = (): void => {
       this.#watch = undefined;
-      for (const [taker, done] of ended) if (taker.done === done && this.#takers.has(taker)) taker.recall();
+      if (this.#kinds.waiting === 0) return;
+      for (const [taker, done] of ended) {
+        if (taker.done !== done || !this.#takers.has(taker)) continue;
+        this.delete(taker);
+        taker.recall();
+      }
       this.watch();
     };
-    // What they have said meanwhile may lie in the sockets: those are read between a timer and an immediate.
+    // What they have said meanwhile may lie in the sockets, which are read between a timer and an immediate.
     this.#watch = setTimeout(() => setImmediate(look), STUCK).unref();
-  }
-
-  /** Whether they can be left alone with what is ready once `fill` has filled their windows. */
-  keepUp(queue: TaskQueue, fill: (taker: Taker) => void): boolean {
-    if (this.#takers.size < this.most) return false;
-    let place = 0;
-    let room = 0;
-    for (const taker of this.#takers) {
-      fill(taker);
-      // It does not take what there is.
-      if (queue.ready > 0 && taker.leases.size < taker.window) return false;
-      room += BACKLOG * taker.window;
-      if (++place === this.most) break;
-    }
-    return queue.ready <= room;
   }
 }

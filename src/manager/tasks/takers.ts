@@ -40,13 +40,13 @@ export class Takers {
   readonly #taken: () => void;
   /** A worker takes no more. */
   readonly #left: (taker: Taker, how?: ProcessEnd) => void;
-  /** A taker has its share, and more is ready: all that have room are to be asked. */
+  /** More is ready than one taker is to have: all that have room are to be asked. */
   readonly #spare: () => void;
   /** How many inputs of a `map` one of so many takers gets at once. */
   readonly #wanted: (task: Task, takers: number) => number;
   readonly #all = new Set<Taker>();
   readonly #kinds = new Kinds();
-  readonly #busiest = new Busiest();
+  readonly #busiest: Busiest;
   /** Ends what must not go on. */
   readonly ladder: Ladder;
 
@@ -68,6 +68,7 @@ export class Takers {
     this.#left = left;
     this.#spare = spare;
     this.#wanted = wanted;
+    this.#busiest = new Busiest(queue, this.#kinds, this.#all, (taker, now) => this.#fill(taker, now), spare);
     this.ladder = new Ladder(manager, queue, limits, () => queue.ready > 0 && this.dispatch());
   }
 
@@ -103,8 +104,8 @@ export class Takers {
   take(taker: Taker, call: number, nowait: boolean, held: boolean, ranges: boolean): void {
     if (this.#kinds.waiting > 0) this.dispatch();
     const now = this.#manager.now();
-    const left = this.#isLeft(taker, now);
-    if (this.#queue.ready > 0 && !left && this.#give(taker, true, now, ranges)) {
+    const left = this.#busiest.keepUp(now, taker);
+    if (!left && this.#queue.ready > 0 && this.#give(taker, true, now, ranges)) {
       this.#gave();
       taker.taken(call, 1);
       this.feed(taker);
@@ -133,7 +134,7 @@ export class Takers {
   dispatch(): void {
     if (this.#board.holder !== undefined || this.#queue.ready === 0 || !this.#kinds.want) return;
     const now = this.#manager.now();
-    if (this.#isLeft(undefined, now)) return;
+    if (this.#busiest.keepUp(now)) return;
     let gave = false;
     this.#kinds.askWaits(({ call, taker, leave }) => {
       if (this.#queue.ready === 0) return 'nothing left';
@@ -162,17 +163,7 @@ export class Takers {
     if (gave) this.#gave();
   }
 
-  /**
-   * Whether what is ready is left to the workers that are busy with tiny tasks, whose windows have been filled: nobody
-   * else is to be given any of it, neither `taker` nor those who wait.
-   */
-  #isLeft(taker: Taker | undefined, now: number): boolean {
-    if (this.#all.size <= this.#busiest.most || this.#kinds.byHand > 0 || !this.#queue.ordinary) return false;
-    if (taker !== undefined && (!taker.loops || this.#busiest.has(taker))) return false;
-    return this.#busiest.keepUp(this.#queue, (busy) => this.#fill(busy, now));
-  }
-
-  /** Answers the worker's calls, and fills its window. */
+  /** Answers its calls, and fills its window. */
   #fill(taker: Taker, now: number): void {
     let gave = false;
     for (const { call, leave } of taker.waits) {
@@ -197,12 +188,9 @@ export class Takers {
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
-    const ready = this.#queue.ready > 0 && this.#board.holder === undefined;
-    if (ready && this.#isLeft(undefined, now)) {
-      // Filled, if it is one of those.
-    } else if (ready && this.#kinds.waiting > 0) {
-      this.#spare();
-    } else if (ready && taker.hungry) {
+    this.#busiest.note(taker);
+    const some = this.#queue.ready > 0 && this.#board.holder === undefined;
+    if (some && !this.#busiest.keepUp(now) && this.#kinds.waiting === 0 && taker.hungry) {
       let gave = false;
       const share = taker.window <= FINE ? this.#share() : Infinity;
       while (taker.leases.size < share && this.#give(taker, false, now)) {
@@ -274,7 +262,7 @@ export class Takers {
     for (const lease of leases) this.#queue.giveBack(taker, lease, now);
     this.ladder.gaveBack(taker, leases);
     // What it has been given since it was asked.
-    if (this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
+    if (taker.recalls === 0 && this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
   }
 
   /** Its handle has been given up; leases that are left end with the session. */
