@@ -158,6 +158,8 @@ test('one that gets stuck is asked for what it has not started, and for what it 
   const other = all[BUSY] as Worker;
   expect(await numberOf(other)).toBe(4);
   other.take(1, 1);
+  expect(await numberOf(other)).toBe(5);
+  other.take(1, 1);
   await heard(other);
   // What it has kept, it has started: it is not asked for that again, but for what it is given when it takes more.
   resize(stuck, TINY);

@@ -37,8 +37,8 @@ test.skipIf(process.platform === 'win32').each<[string, Medium]>([
   const transport = await accepted;
   transport.receive({ data: () => {}, drained: () => {}, closed: () => {} });
   const lock = new Int32Array(new SharedArrayBuffer(4));
-  // All in one turn, of half a minute at most. Where nothing leaves, nothing is read beyond the first few 100 KB.
-  for (let i = 0; i < 30_000 && !existsSync(done); i++) {
+  // All in one turn, of some ten seconds at most. Where nothing leaves, nothing is read beyond the first few 100 KB.
+  for (let i = 0; i < 10_000 && !existsSync(done); i++) {
     const waits = transport.pending > 1 << 20;
     transport.sendNow(Buffer.alloc(waits ? 1 : 1 << 16));
     if (waits) Atomics.wait(lock, 0, 0, 1);
