@@ -35,7 +35,9 @@ test.skipIf(process.platform === 'win32').each<[string, Medium]>([
   onTestFinished(() => listener.close());
   const child = spawn(process.execPath, ['-e', reader, path, done], { stdio: 'inherit' });
   const transport = await accepted;
-  transport.receive({ data: () => {}, drained: () => {}, closed: () => {} });
+  const drained = new Promise<void>((resolve) =>
+    transport.receive({ data: () => {}, drained: resolve, closed: () => {} }),
+  );
   const lock = new Int32Array(new SharedArrayBuffer(4));
   // All in one turn, of some ten seconds at most. Where nothing leaves, nothing is read beyond the first few 100 KB.
   for (let i = 0; i < 10_000 && !existsSync(done); i++) {
@@ -44,6 +46,13 @@ test.skipIf(process.platform === 'win32').each<[string, Medium]>([
     if (waits) Atomics.wait(lock, 0, 0, 1);
   }
   expect(existsSync(done)).toBe(true);
+  for (let i = 0; i < 10_000 && transport.pending > 0; i++) {
+    Atomics.wait(lock, 0, 0, 1);
+    transport.sendNow(Buffer.alloc(1));
+  }
+  // All gone before the turn was over: it had waited all the same.
+  expect(transport.pending).toBe(0);
+  await drained;
   transport.destroy();
   await once(child, 'exit');
 });

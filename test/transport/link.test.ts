@@ -10,12 +10,15 @@ const HEADER = 5; // kind and handle, after the length word
 const LENGTH = 4; // of an entry
 
 /** A transport that keeps what is sent. */
-function keeping(): { transport: Transport; sent: Buffer[] } {
+function keeping(): { transport: Transport; sent: Buffer[]; now: number[] } {
   const sent: Buffer[] = [];
+  /** Which of them were not to wait for the end of the turn. */
+  const now: number[] = [];
   const transport: Transport = {
     peer: 'test',
     pending: 0,
     send: (bytes) => void sent.push(Buffer.from(bytes)),
+    sendNow: (bytes) => void now.push(sent.push(Buffer.from(bytes)) - 1),
     receive: () => {},
     pause: () => {},
     resume: () => {},
@@ -24,7 +27,7 @@ function keeping(): { transport: Transport; sent: Buffer[] } {
     ref: () => {},
     unref: () => {},
   };
-  return { transport, sent };
+  return { transport, sent, now };
 }
 
 interface Entry {
@@ -165,4 +168,20 @@ describe('what is said aside', () => {
     vi.advanceTimersByTime(1_000);
     expect(sent.length).toBe(1);
   });
+});
+
+test('a turn that has written 60 kB has no more of it wait for its end', async () => {
+  const { transport, sent, now } = keeping();
+  const link = new Link(transport, 1 << 20, handlers);
+  for (let turn = 0; turn < 2; turn++) {
+    for (let written = 0; written < 300_000; written += 1000) write(link, { kind: 1, handle: 1, size: 1000 }, false);
+    await new Promise((resolve) => process.nextTick(resolve));
+  }
+  const before = (place: number): number => sent.slice(0, place).reduce((sum, bytes) => sum + bytes.length, 0);
+  expect(before(now[0]!)).toBeGreaterThan(55_000);
+  expect(before(now[0]!)).toBeLessThan(130_000);
+  // The last of a turn goes the usual way, and the next turn begins like the first.
+  const places = [...sent.keys()].filter((place) => !now.includes(place));
+  expect(places.slice(places.length / 2)).toEqual(places.slice(0, places.length / 2).map((at) => at + sent.length / 2));
+  expect(framesOf(sent).flatMap(({ entries }) => entries)).toHaveLength(600);
 });
