@@ -206,7 +206,7 @@ export class Link {
       shared.end - shared.start > Math.min(FULL, this.#flushAt)
     ) {
       if (writer.length > this.#flushAt) {
-        this.#flush(this.#flushAt === FLUSH_AT && !this.#receiving);
+        this.#flush(!this.#receiving);
         this.#flushAt = Math.min(FLUSH_AT, 2 * this.#flushAt);
       }
       shared.start = this.begin(kind);
@@ -290,12 +290,12 @@ export class Link {
     this.#flush(false);
   }
 
-  /** `long`: in a turn that has written much, and goes on. */
-  #flush(long: boolean): void {
+  /** `on`: in a turn that goes on writing. */
+  #flush(on: boolean): void {
     if (this.#asides.length > 0 && this.writer.length > 0) this.#sayAsides();
     if (this.writer.length > 0) {
       this.#sent = true;
-      if (long) this.transport.sendNow(this.writer.take());
+      if (on) this.transport.sendNow(this.writer.take());
       else this.transport.send(this.writer.take());
     }
     if (this.#plain === 0) this.#long?.send();
