@@ -3,8 +3,9 @@
  * whoever put it, so that one worker keeps up with both of them. Others would bring nothing, where there is no processor
  * for them, but their wake-ups and the compiling of the same code once more: they are let alone (decision 0023).
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import type { TaskQueue } from '../../queue/queue.ts';
+import { runDelay } from '../run-delay.ts';
 import type { Kinds } from './kinds.ts';
 import type { Taker } from './taker.ts';
 
@@ -13,10 +14,18 @@ const TINY = 512;
 /** So many windows, each of four milliseconds of work, may wait for a worker while others have nothing to do. */
 const BACKLOG = 16;
 /**
- * Who has ended nothing for so long (ms) is at a task that is not tiny. Less would be mistaken for that where a processor
- * is not to be had.
+ * Who has ended nothing for so long (ms), although it had a processor, is at a task that is not tiny. Where it is not known
+ * whether it had, it takes STUCK_UNSEEN.
  */
-const STUCK = 20;
+const STUCK = 8;
+const STUCK_UNSEEN = 24;
+
+/** A worker as it was when it was last looked at, or last had ended something. */
+interface Look {
+  readonly done: number;
+  readonly at: number;
+  readonly delay: number | undefined;
+}
 
 export class Busiest {
   /** How many workers there is a processor for: one is the manager's, and one that of whoever puts the tasks. */
@@ -33,6 +42,7 @@ export class Busiest {
   /** Something is left to them. */
   #left = false;
   #watch: NodeJS.Timeout | undefined;
+  #looks = new Map<Taker, Look>();
 
   constructor(
     queue: TaskQueue,
@@ -97,14 +107,19 @@ export class Busiest {
   /** Others have nothing to do: who gets stuck has nothing left to it, and is asked for what it has not started. */
   watch(): void {
     if (this.#watch !== undefined) return;
-    const ended = new Map<Taker, number>();
-    for (const taker of this.#takers) if (taker.spare > 0) ended.set(taker, taker.done);
-    if (ended.size === 0) return;
+    const before = this.#looks;
+    this.#looks = new Map<Taker, Look>();
+    for (const taker of this.#takers) {
+      if (taker.spare === 0) continue;
+      const last = before.get(taker);
+      this.#looks.set(taker, last?.done === taker.done ? last : lookAt(taker));
+    }
+    if (this.#looks.size === 0) return;
     const look = (): void => {
       this.#watch = undefined;
-      if (this.#kinds.waiting === 0) return;
-      for (const [taker, done] of ended) {
-        if (taker.done !== done || !this.#takers.has(taker)) continue;
+      if (this.#kinds.waiting === 0) return this.#looks.clear();
+      for (const [taker, last] of this.#looks) {
+        if (!this.#takers.has(taker) || !isStuck(taker, last)) continue;
         this.delete(taker);
         taker.recall();
       }
@@ -113,4 +128,16 @@ export class Busiest {
     // What they have said meanwhile may lie in the sockets, which are read between a timer and an immediate.
     this.#watch = setTimeout(() => setImmediate(look), STUCK).unref();
   }
+}
+
+function lookAt({ done, worker }: Taker): Look {
+  return { done, at: performance.now(), delay: worker.host === hostname() ? runDelay(worker.pid) : undefined };
+}
+
+function isStuck(taker: Taker, last: Look): boolean {
+  if (taker.done !== last.done) return false;
+  const now = lookAt(taker);
+  const passed = now.at - last.at;
+  if (now.delay === undefined || last.delay === undefined) return passed >= STUCK_UNSEEN;
+  return passed - (now.delay - last.delay) >= STUCK;
 }
