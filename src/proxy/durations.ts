@@ -21,6 +21,8 @@ export class Durations {
   #mean = 0;
   /** How many there have been. */
   count = 0;
+  /** So many of them have been seen when the last ones are to be believed. */
+  #believed = 0;
 
   /** One task more has taken `ms`. */
   add(ms: number): void {
@@ -45,6 +47,15 @@ export class Durations {
       if (longer > quarter) return EDGES[i] as number;
     }
     return EDGES[0] as number;
+  }
+
+  /** Something took longer than they let expect: they say little until they are others. */
+  doubt(): void {
+    this.#believed = this.count + REMEMBERED;
+  }
+
+  get doubtful(): boolean {
+    return this.count < this.#believed;
   }
 
   /** The running mean (ms), in which a long one counts in full. */

@@ -27,10 +27,11 @@ const STARTED = 2;
 const RETURNED = 3;
 const ITEMS = 4;
 
-/** Places of the words: how many tasks have come, how often the helper took some back; the slots. */
+/** Places of the words: how many tasks have come, how often the helper was to take some back, and did; the slots. */
 const TAIL = 0;
 const RECALLS = 1;
-const SLOTS = 2;
+const TAKEN = 2;
+const SLOTS = 3;
 /** Places of the numbers: a time; the lease up to which the helper took back; the leases of the slots. */
 const SINCE = 0;
 const UP_TO = 1;
@@ -54,6 +55,7 @@ export class SharedWindow {
   /** Of the main thread: what it last saw of the helper's. */
   #recalls = 0;
   #upTo = 0;
+  #taken = 0;
 
   /** `count`: where the counters begin. */
   constructor(memory?: SharedArrayBuffer, count = 0) {
@@ -86,6 +88,14 @@ export class SharedWindow {
   /** The slot of whatever comes next. */
   get nextSlot(): number {
     return slotOf(this.#tail);
+  }
+
+  /** Main thread: the helper has taken tasks back since this was last asked. */
+  tookBack(): boolean {
+    const taken = Atomics.load(this.#words, TAKEN);
+    const more = taken !== this.#taken;
+    this.#taken = taken;
+    return more;
   }
 
   /** Main thread, at `now`: the first one is a range, which begins. Returns its slot; -1 where it was given back. */
@@ -174,6 +184,7 @@ export class SharedWindow {
       const state = Atomics.compareExchange(words, SLOTS + slot, HELD, RETURNED);
       if (state === HELD || state === RETURNED) taken.push(numbers[LEASES + slot] as number);
     }
+    if (taken.length > 0) Atomics.add(words, TAKEN, 1);
     return taken;
   }
 

@@ -61,7 +61,6 @@ export class TaskTaker {
   readonly #durations = new Durations();
   readonly handlerTimes = new HandlerTimes();
   readonly #notes: TakerNotes;
-  /** The ranges that run here. */
   readonly ranges: TakerRanges;
   /** With what came last less than half of the window was filled: the manager had no more. */
   #scarce = false;
@@ -397,6 +396,7 @@ export class TaskTaker {
       this.onMany();
       this.onMany = undefined;
     }
+    if (this.#shared?.tookBack() === true) this.#durations.doubt();
     this.#resize(windowFor(this.#durations, this.handlerTimes, this.#size));
   }
 

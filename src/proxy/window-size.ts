@@ -24,7 +24,10 @@ const AROUND = 0.0015;
 export function windowFor(durations: Durations, handlers: HandlerTimes, size: number): number {
   let duration = durations.upperQuartile;
   if (duration < SHORT && handlers.any) duration = Math.min(duration, handlers.upperQuartile + AROUND);
-  const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(MAX_WINDOW, Math.floor(WINDOW_TIME / duration)));
+  const fits = Math.max(
+    duration <= AHEAD ? 2 : 1,
+    Math.min(durations.doubtful ? WORTH : MAX_WINDOW, Math.floor(WINDOW_TIME / duration)),
+  );
   if (size > 1 && fits >= size / 1.5 && fits <= size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;
 }

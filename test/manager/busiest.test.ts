@@ -149,6 +149,8 @@ test('one that gets stuck is asked for what it has not started, and for what it 
   expect(await asked(helper)).toHaveLength(3);
   // It goes on, and gets more.
   await completes(stuck, 1);
+  resize(stuck, TINY + 1);
+  await heard(stuck);
   await put(at, 2);
   expect((await held(at.manager.client()))['w0']).toBe(4);
   giveBack(helper, []);
@@ -186,6 +188,8 @@ test('one that has nothing to do keeps its window, though it is asked for what i
   vi.advanceTimersByTime(STUCK);
   await asked(helper);
   await completes(worker, 2);
+  resize(worker, TINY + 1);
+  await heard(worker);
   giveBack(helper, []);
   // No helper may say this: by its end what it said before has been read.
   helper.call(0, methods.manager.indexOf('ping'));

@@ -25,6 +25,17 @@ test('what has not been started can be taken back, read or not, once', () => {
   ]);
 });
 
+test('the main thread hears, once, that something was taken back', () => {
+  const { main, helper } = both();
+  expect(main.tookBack()).toBe(false);
+  main.add(1);
+  main.start(0);
+  expect(helper.takeBack([1])).toEqual([]);
+  expect(main.tookBack()).toBe(false);
+  expect(helper.takeBack([2])).toEqual([2]);
+  expect([main.tookBack(), main.tookBack()]).toEqual([true, false]);
+});
+
 test('it has so many slots, and then says so', () => {
   const { main, helper } = both();
   const slots = 2 * MAX_WINDOW;

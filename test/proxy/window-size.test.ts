@@ -57,3 +57,16 @@ test('the first eight handlers are timed, then every sixteenth', () => {
   }
   expect(timed).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 23, 39, 55]);
 });
+
+test('durations that let expect too little make no large window until there are others', () => {
+  const durations = new Durations();
+  const size = (): number => windowFor(durations, new HandlerTimes(), 1);
+  for (let i = 0; i < 100; i++) durations.add(0.001);
+  const before = size();
+  durations.doubt();
+  expect(size()).toBe(128);
+  for (let i = 0; i < 31; i++) durations.add(0.001);
+  expect(size()).toBe(128);
+  durations.add(0.001);
+  expect(size()).toBe(before);
+});

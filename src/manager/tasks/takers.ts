@@ -188,7 +188,6 @@ export class Takers {
   /** Fills the taker's window, unless somebody waits who has nothing at all. */
   feed(taker: Taker, now = this.#manager.now()): void {
     if (taker.window === 1) return;
-    this.#busiest.note(taker);
     const some = this.#queue.ready > 0 && this.#board.holder === undefined;
     if (some && !this.#busiest.keepUp(now) && this.#kinds.waiting === 0 && taker.hungry) {
       let gave = false;
