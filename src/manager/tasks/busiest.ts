@@ -12,13 +12,14 @@ import type { Taker } from './taker.ts';
 /** A window of so many holds tasks that take less than 8 µs each, what surrounds them in the worker included. */
 const TINY = 512;
 /** So many windows, each of four milliseconds of work, may wait for a worker while others have nothing to do. */
-const BACKLOG = 16;
+const BACKLOG = 24;
 /**
- * Who has ended nothing for so long (ms), although it had a processor, is at a task that is not tiny. Where it is not known
- * whether it had, it takes STUCK_UNSEEN.
+ * Who has ended nothing for so long (ms), but for the time in which its thread waited for a processor, is at a task that is
+ * not tiny. Less would be mistaken for that where it waits for its engine's other threads, which wait for one. Where the
+ * system does not say who waits, it takes STUCK_UNSEEN.
  */
-const STUCK = 8;
-const STUCK_UNSEEN = 24;
+const STUCK = 20;
+const STUCK_UNSEEN = 40;
 
 /** A worker as it was when it was last looked at, or last had ended something. */
 interface Look {

@@ -320,7 +320,8 @@ export class Takers {
   helperJoined(session: Session): void {
     for (const taker of session.takers.values()) {
       if (!this.#all.has(taker)) continue;
-      if (this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
+      const waits = this.#kinds.waiting > 0 && !this.#busiest.keepUp(this.#manager.now());
+      if (waits && taker.spare > 0) taker.recall();
       this.ladder.helperJoined(taker);
     }
   }
