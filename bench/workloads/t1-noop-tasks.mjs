@@ -12,7 +12,7 @@ export const noopTasks = {
   id: 'T1',
   title: 'no-op tasks, one message each',
   about:
-    'Tasks `{ i } → i + 1`, put by the main process in one go, run by 2 worker processes, every result awaited; after a warm-up of 2,000. CPU of workers that are threads is that of the main process. With 200,000, tinypool, workerpool and BullMQ take part in the first two rounds only: one takes them a minute.',
+    'Tasks `{ i } → i + 1`, put by the main process in one go, run by 2 worker processes, every result awaited; after a warm-up of 2,000. Which worker runs them is each program’s own affair: ours leaves tasks as short as these to as many of the two as there are processors for (decision 0023). CPU of workers that are threads is that of the main process. With 200,000, tinypool, workerpool and BullMQ take part in the first two rounds only: one takes them a minute.',
 
   async run(bench) {
     const sizes = bench.settings.quick ? [1_000] : [20_000, 200_000];
