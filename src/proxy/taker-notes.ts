@@ -3,7 +3,7 @@ import { ToManager } from '../protocol/messages.ts';
 import type { Connection } from './connection.ts';
 
 /** Ends of tasks are sent at least this often (ms) while the main thread goes from one to the next. */
-const FLUSH_EVERY = 2;
+const FLUSH_EVERY = 4;
 /** Names of tasks that are remembered. */
 const REMEMBERED = 1000;
 

@@ -11,8 +11,12 @@ import type { Taker } from './taker.ts';
 
 /** A window of so many holds tasks that take less than 8 µs each, what surrounds them in the worker included. */
 const TINY = 512;
-/** So many windows, each of four milliseconds of work, may wait for a worker while others have nothing to do. */
+/**
+ * So many windows, each of four milliseconds of work, may wait for a worker while others have nothing to do; more of them
+ * while it has asked for a task in the last so many tenths of a millisecond, because it had none: it keeps up.
+ */
 const BACKLOG = 24;
+const LATELY = 200;
 /**
  * Who has ended nothing for so long (ms), but for the time in which its thread waited for a processor, is at a task that is
  * not tiny. Less would be mistaken for that where it waits for its engine's other threads, which wait for one. Where the
@@ -79,14 +83,16 @@ export class Busiest {
     if (this.#kinds.byHand > 0 || !this.#queue.ordinary) return this.#letGo();
     let place = 0;
     let most = 0;
+    let ranDry = true;
     for (const taker of this.#takers) {
       this.#fill(taker, now);
+      ranDry &&= now - taker.askedAt <= LATELY;
       // It does not take what there is.
       if (this.#queue.ready > 0 && taker.leases.size < taker.window) return this.#letGo();
       most += BACKLOG * taker.window;
       if (++place === this.#most) break;
     }
-    if (this.#queue.ready > most) return this.#letGo();
+    if (this.#queue.ready > most && !ranDry) return this.#letGo();
     this.#left = this.#queue.ready > 0;
     return true;
   }

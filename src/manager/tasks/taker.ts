@@ -83,6 +83,8 @@ export class Taker implements Holder {
   #lastRange = 0;
   /** Leases up to this one have started. */
   started = 0;
+  /** When it last asked for a task by a call. */
+  askedAt = 0;
   /** Executions that it completed or failed. */
   done = 0;
   /** `extend`: leases that must live until then, whatever the silence (tenths of a ms). */

@@ -104,6 +104,7 @@ export class Takers {
   take(taker: Taker, call: number, nowait: boolean, held: boolean, ranges: boolean): void {
     if (this.#kinds.waiting > 0) this.dispatch();
     const now = this.#manager.now();
+    taker.askedAt = now;
     const left = this.#busiest.keepUp(now, taker);
     if (!left && this.#queue.ready > 0 && this.#give(taker, true, now, ranges)) {
       this.#gave();
@@ -122,7 +123,7 @@ export class Takers {
       const { leave } = this.#kinds.wait(waiting, taker);
       waiting.park(() => {
         leave();
-        // It asked while something was on its way to its window, and has that now: there is room for more.
+        // It has what was on its way to its window when it asked: there is room for more.
         if (this.#all.has(taker) && taker.hungry) taker.hungryPeers.add(taker);
       });
       taker.hungryPeers.delete(taker);
