@@ -78,7 +78,10 @@ export class Busiest {
    * neither `asks` nor those who wait. Those who take by hand always are, and what asks for something is not for anybody.
    */
   keepUp(now: number, asks?: Taker): boolean {
-    if (asks !== undefined && (!asks.loops || this.#has(asks))) return false;
+    if (asks !== undefined) {
+      asks.askedAt = now;
+      if (!asks.loops || this.#has(asks)) return false;
+    }
     if (this.#all.size <= this.#most || this.#takers.size < this.#most) return false;
     if (this.#kinds.byHand > 0 || !this.#queue.ordinary) return this.#letGo();
     let place = 0;

@@ -104,7 +104,6 @@ export class Takers {
   take(taker: Taker, call: number, nowait: boolean, held: boolean, ranges: boolean): void {
     if (this.#kinds.waiting > 0) this.dispatch();
     const now = this.#manager.now();
-    taker.askedAt = now;
     const left = this.#busiest.keepUp(now, taker);
     if (!left && this.#queue.ready > 0 && this.#give(taker, true, now, ranges)) {
       this.#gave();
