@@ -133,11 +133,6 @@ export class TaskTaker {
     return taken === undefined ? ((await this.#asks.ask(this.handle, false, wait, true)) as Taken) : this.#hand(taken);
   }
 
-  /** Leased tasks that have not been handed out. */
-  get ahead(): number {
-    return this.#window.size;
-  }
-
   /** To whoever asked; one that was taken away while its start was not heard tells so itself. */
   #hand<T extends Taken>(taken: T): T | Promise<T> {
     if (taken instanceof LeasedRange || !taken.unheard) return taken;
@@ -290,7 +285,7 @@ export class TaskTaker {
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();
-      this.#refills = this.#size > 1;
+      this.#refills = this.#size > 1 && !this.#asks.oneByOne;
     }
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }

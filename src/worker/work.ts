@@ -84,8 +84,6 @@ export async function workWith(
 }
 
 async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<void> {
-  // The last task came by itself to one who waited. So will the next, and to ask first would be two messages for nothing.
-  let single = false;
   // Asked before every task: what a signal says by itself takes Node.js about as long as a short task.
   while (!flows.retires()) {
     // What lies ready is taken without a promise: it is run out before the event loop is let go anyway.
@@ -93,12 +91,11 @@ async function loop(source: TaskTaker, runner: Runner, flows: Flows): Promise<vo
     if (ran === 'none left') {
       let task: Taken | undefined;
       try {
-        if (!single) task = await source.loopNowait();
+        task = await source.loopNowait();
         if (task === undefined) {
           if (flows.retires()) return;
           task = await flows.wait((wait) => source.loopGet(wait));
           if (task === undefined) continue;
-          single = source.ahead === 0;
         }
       } catch (error) {
         const { connection } = source;
