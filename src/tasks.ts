@@ -118,6 +118,23 @@ export interface ChildOptions extends PutOptions {
   onFailure?: OnFailure | undefined;
 }
 
+/**
+ * How long records of finished tasks are kept: the oldest ends go first, as soon as any of the bounds is exceeded, but
+ * never before the outcome is on its way to whoever put the task, nor while a dependent or a run needs it.
+ */
+export interface Retention {
+  /** How many records. Default 200,000. */
+  count?: number | undefined;
+  /** For how long (ms). Default one hour. */
+  age?: number | undefined;
+  /**
+   * How many bytes of payload they hold together: outputs, errors, and the inputs that they still have (of tasks that did
+   * not succeed, for `retry`, and of those with an id of their user's choice). A record that holds more than that alone
+   * goes as soon as it may. Default 64 MiB (67,108,864).
+   */
+  bytes?: number | undefined;
+}
+
 /** What a task queue is made with; where an option is left out, the manager's `queue` option counts. */
 export interface TaskQueueOptions {
   /** Most tasks that may wait; `put` waits beyond. Default: no limit. */
@@ -152,13 +169,16 @@ export interface TaskQueueOptions {
    * ever. Default 5,000.
    */
   cancelGrace?: number | undefined;
-  /** How many records of finished tasks are kept (default 200,000), and for how long (ms, default one hour). */
-  keepRecords?: { count?: number | undefined; age?: number | undefined } | undefined;
+  /**
+   * How many records of finished tasks are kept (`count`, default 200,000), for how long (`age`, ms, default one hour),
+   * and how many bytes of payload they hold together (`bytes`, default 64 MiB).
+   */
+  keepRecords?: Retention | undefined;
   /**
    * The same for dead letters: tasks that failed or expired. They are counted apart, so that no number of tasks that
-   * succeed later makes them go. Default: as `keepRecords` says.
+   * succeed later makes them go. Each bound by default as `keepRecords` says.
    */
-  keepDeadLetters?: { count?: number | undefined; age?: number | undefined } | undefined;
+  keepDeadLetters?: Retention | undefined;
 }
 
 /** What a worker offers, and under which name: of tasks that ask for more, it is given none. */

@@ -48,7 +48,7 @@ let leases = 0;
  * @param {number} pending
  */
 function round({ of, priority, rules }, pending) {
-  const keepRecords = { count: 1000, age: 1e9 };
+  const keepRecords = { count: 1000, age: 1e9, bytes: 1e9 };
   const limits = { maxSize: Infinity, maxBytes: Infinity, keepRecords, rules };
   const queue = new TaskQueue(limits, () => ++leases, decisions, { random: Math.random });
   const holder = { leases: new Map(), offer: queue.enrol({ tags }) };

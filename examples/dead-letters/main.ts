@@ -6,12 +6,12 @@ import { startManager, startWorkers } from 'quartermaster';
 import type tasks from './tasks.ts';
 
 const manager = await startManager();
-// A week, however many there are; of those that succeeded the last hundred are enough.
+// A week, however many and large they are; of those that succeeded the last hundred are enough.
 const queue = manager.tasks<typeof tasks>('deliveries', {
   retries: 2,
   backoff: { base: 5, max: 50 },
   keepRecords: { count: 100 },
-  keepDeadLetters: { count: Infinity, age: 7 * 24 * 3_600_000 },
+  keepDeadLetters: { count: Infinity, age: 7 * 24 * 3_600_000, bytes: Infinity },
 });
 const unreachable = manager.set<string>('unreachable');
 await unreachable.add('bob@example.org');

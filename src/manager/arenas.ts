@@ -147,6 +147,8 @@ export class Arena {
   readonly #forgotten = new FinalizationRegistry((offset: number) => this.#freeAt(offset));
   readonly #ended: () => void;
   #closed = false;
+  /** The file has been at least so long. What is cut off later reads as zeros, so nobody need look again. */
+  #reached = 0;
 
   constructor(id: number, file: number, nonce: Buffer, capacity: number, owner: ArenaOwner, ended: () => void) {
     this.id = id;
@@ -171,7 +173,7 @@ export class Arena {
     const { arena, offset, length } = region;
     const end = offset + length;
     if (arena !== this.id) throw new ProtocolError(`a region of arena ${arena}, which is not its sender's`);
-    if (length === 0 || offset < ARENA_START || end > ARENA_START + this.capacity || !reaches(this.file, end)) {
+    if (length === 0 || offset < ARENA_START || end > ARENA_START + this.capacity || !this.#reaches(end)) {
       throw new ProtocolError(`a region of ${length} bytes at ${offset}, which is not within its arena`);
     }
     const next = this.#placeOf(offset);
@@ -223,6 +225,11 @@ export class Arena {
     this.#offsets.length = 0;
     closeSync(this.file);
     this.#ended();
+  }
+
+  #reaches(end: number): boolean {
+    if (end > this.#reached && reaches(this.file, end)) this.#reached = end;
+    return end <= this.#reached;
   }
 
   /** How many regions begin before it: busy arenas hold hundreds. */

@@ -33,6 +33,8 @@ export class Asks {
   readonly #asker: Asker;
   readonly #asking = new Map<number, Asking>();
   #serving = false;
+  /** The last task came by itself to one who waited: so will the next. */
+  oneByOne = false;
 
   constructor(connection: Connection, window: Deque<Taken>, asker: Asker) {
     this.#connection = connection;
@@ -47,6 +49,8 @@ export class Asks {
 
   /** `nowait`: undefined where the manager has none to give. `through`: the queue's handle, or that of a hold on it. */
   ask(through: number, nowait: boolean, wait: WaitOptions | undefined, ranges: boolean): Promise<Taken | undefined> {
+    // A worker loop that gets none waits for one: to ask first is two messages for each task, and here for nothing.
+    if (nowait && ranges && this.oneByOne) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.#connection.handles.check(through);
       let id = 0;
@@ -69,6 +73,7 @@ export class Asks {
       const answered = (count: number): void => {
         this.#asking.delete(id);
         const task = this.#asker.next(ranges);
+        this.oneByOne = !nowait && this.#window.size === 0;
         this.#asker.checkDone();
         if (task !== undefined) resolve(this.#asker.hand(task));
         else if (count === 0) resolve(undefined);
@@ -93,6 +98,7 @@ export class Asks {
         const task = this.#window.size === 0 ? undefined : this.#asker.next(ranges);
         if (task === undefined) return;
         this.#asking.delete(id);
+        this.oneByOne = false;
         this.#connection.cancel(id);
         resolve(this.#asker.hand(task));
       }

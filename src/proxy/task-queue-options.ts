@@ -59,8 +59,11 @@ export function taskQueueItems(options: TaskQueueOptions): [name: string, item: 
   const { policy } = options;
   for (const [name, prefix] of kept) {
     const keep = options[name];
-    if (keep?.count !== undefined) list.push([`${prefix}Count`, count(`${name}.count`, 0)(keep.count)]);
-    if (keep?.age !== undefined) list.push([`${prefix}Age`, time(`${name}.age`)(keep.age)]);
+    if (keep === undefined) continue;
+    checkNames(name, keep, ['count', 'age', 'bytes']);
+    if (keep.count !== undefined) list.push([`${prefix}Count`, count(`${name}.count`, 0)(keep.count)]);
+    if (keep.age !== undefined) list.push([`${prefix}Age`, time(`${name}.age`)(keep.age)]);
+    if (keep.bytes !== undefined) list.push([`${prefix}Bytes`, count(`${name}.bytes`, 0)(keep.bytes)]);
   }
   if (typeof policy === 'string') {
     if (!policies.includes(policy)) {

@@ -286,7 +286,7 @@ export class TaskTaker {
     if (due || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();
-      this.#refills = this.#size > 1;
+      this.#refills = this.#size > 1 && !this.#asks.oneByOne;
     }
     if (this.#idle === undefined && this.#window.size > 0) this.#watchIdle();
   }

@@ -1,7 +1,7 @@
 /**
  * The task dict: every task whose record is kept, by number and by chosen id. Finished tasks leave it in the order in
- * which they ended, by count and by age, and never while something still needs them. Dead letters (failed or expired) are
- * counted apart: however much succeeds after them, they stay.
+ * which they ended, by count, by age and by the bytes that they hold, and never while something still needs them. Dead
+ * letters (failed or expired) are counted apart: however much succeeds after them, they stay.
  */
 import { Deque } from './deque.ts';
 import { Numbered } from './numbered.ts';
@@ -12,35 +12,66 @@ import { automaticNumber, State, type Task } from './task.ts';
 /** Most inputs of a `map` that are one task. */
 const MOST_INPUTS = 1 << 13;
 
-/** How many records of finished tasks are kept, and for how long (ms). */
-export interface Kept {
+/** How many records of finished tasks are kept, for how long (ms), and how many bytes of payload they may hold together. */
+interface Bounds {
   readonly count: number;
   readonly age: number;
-  /** The same for dead letters; as the others where it is left out. */
-  readonly dead?: { readonly count: number; readonly age: number } | undefined;
+  readonly bytes: number;
 }
 
-/** Finished tasks whose records go by one count and age, by their numbers, in the order of their ends. */
+export interface Kept extends Bounds {
+  /** The same for dead letters; as the others where it is left out. */
+  readonly dead?: Bounds | undefined;
+}
+
+/** Where a shelf finds what it needs to know of a finished task, by its number. */
+interface Lookup {
+  endedAt(number: number): number;
+  /** What `payloadBytes` of the task says, ever since it was added. */
+  bytes(number: number): number;
+}
+
+/** Finished tasks whose records go by the same bounds, by their numbers, in the order of their ends. */
 class Shelf {
-  readonly finished = new Deque<number>();
+  readonly #finished = new Deque<number>();
   /** Those that have been revived since they were added to `finished`, and how often. */
   readonly #revived = new Map<number, number>();
-  readonly #endOf: (number: number) => number;
+  readonly #lookup: Lookup;
   #stale = 0;
   /** The oldest one, and when it ended: asked at every end. */
   #oldest = -1;
   #oldestEnd = 0;
-  count = 0;
+  #count = 0;
   /** Tenths of a millisecond. */
-  age = 0;
+  #age = 0;
+  #mostBytes = 0;
+  #bytes = 0;
 
-  /** `endOf`: when a task ended. */
-  constructor(endOf: (number: number) => number) {
-    this.#endOf = endOf;
+  constructor(lookup: Lookup) {
+    this.#lookup = lookup;
   }
 
-  revive({ number }: Task): void {
+  /** Bytes of payload of all that is on it. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  keep({ count, age, bytes }: Bounds): void {
+    this.#count = count;
+    this.#age = age * 10;
+    this.#mostBytes = bytes;
+  }
+
+  add(task: Task): void {
+    this.#finished.push(task.number);
+    this.#bytes += task.payloadBytes;
+  }
+
+  /** A task on it is to be run anew; it has its payloads still. */
+  revive(task: Task): void {
+    const { number } = task;
     this.#oldest = -1;
+    this.#bytes -= task.payloadBytes;
     this.#revived.set(number, (this.#revived.get(number) ?? 0) + 1);
     this.#stale++;
   }
@@ -48,17 +79,18 @@ class Shelf {
   /** Takes out the oldest one whose time has come, if there is one. */
   due(now: number): number | undefined {
     for (;;) {
-      const oldest = this.finished.peek();
+      const oldest = this.#finished.peek();
       if (oldest === undefined) return undefined;
       if (this.#stale > 0 && this.#dropStale(oldest)) continue;
-      if (this.finished.size - this.#stale <= this.count) {
+      if (this.#finished.size - this.#stale <= this.#count && this.#bytes <= this.#mostBytes) {
         if (oldest !== this.#oldest) {
           this.#oldest = oldest;
-          this.#oldestEnd = this.#endOf(oldest);
+          this.#oldestEnd = this.#lookup.endedAt(oldest);
         }
-        if (now - this.#oldestEnd <= this.age) return undefined;
+        if (now - this.#oldestEnd <= this.#age) return undefined;
       }
-      return this.finished.shift();
+      this.#bytes -= this.#lookup.bytes(oldest);
+      return this.#finished.shift();
     }
   }
 
@@ -69,7 +101,7 @@ class Shelf {
     if (times === 1) this.#revived.delete(oldest);
     else this.#revived.set(oldest, times - 1);
     this.#stale--;
-    this.finished.shift();
+    this.#finished.shift();
     return true;
   }
 }
@@ -82,8 +114,12 @@ export class Records {
   readonly #jobs = new JobIds();
   /** Ids in `#byId` that might be those of jobs. */
   #like = 0;
-  readonly #ended = new Shelf((number) => this.#endOf(number));
-  readonly #dead = new Shelf((number) => this.#endOf(number));
+  readonly #lookup: Lookup = {
+    endedAt: (number) => this.#endOf(number),
+    bytes: (number) => this.#bytesOf(number),
+  };
+  readonly #ended = new Shelf(this.#lookup);
+  readonly #dead = new Shelf(this.#lookup);
   readonly #forgotten: (state: State, task: Task | undefined) => void;
 
   /** `forgotten`: a record is not kept any more; of a short one there is no task. */
@@ -92,15 +128,18 @@ export class Records {
     this.keep(keep);
   }
 
-  keep({ count, age, dead = { count, age } }: Kept): void {
-    this.#ended.count = count;
-    this.#ended.age = age * 10;
-    this.#dead.count = dead.count;
-    this.#dead.age = dead.age * 10;
+  keep(kept: Kept): void {
+    this.#ended.keep(kept);
+    this.#dead.keep(kept.dead ?? kept);
   }
 
   get size(): number {
     return this.#byNumber.size;
+  }
+
+  /** Bytes of payload of finished tasks whose records are kept, but for those that pins alone keep. */
+  get bytes(): number {
+    return this.#ended.bytes + this.#dead.bytes;
   }
 
   add(task: Task): void {
@@ -157,9 +196,9 @@ export class Records {
     }
   }
 
-  /** The task has ended: from now on its record is kept by count and age, and as short as it can be. */
+  /** The task has ended: from now on its record is kept as long as the bounds say, and as short as it can be. */
   ended(task: Task, now: number): void {
-    this.#shelfOf(task).finished.push(task.number);
+    this.#shelfOf(task).add(task);
     this.#shorten(task);
     this.prune(now);
   }
@@ -205,6 +244,11 @@ export class Records {
   #endOf(number: number): number {
     const found = this.#byNumber.get(number);
     return typeof found === 'number' ? this.#short.endedAt(found) : (found as Task).endedAt;
+  }
+
+  #bytesOf(number: number): number {
+    const found = this.#byNumber.get(number);
+    return typeof found === 'number' ? this.#short.payloadBytes(found) : (found as Task).payloadBytes;
   }
 
   #shelfOf({ state }: Task): Shelf {

@@ -92,6 +92,11 @@ export class ShortRecords {
     return (page.putAt[at] as number) + (page.endedAfter[at] as number);
   }
 
+  /** As of the task: its input has gone, so this is its output. */
+  payloadBytes(place: number): number {
+    return this.#pageOf(place).bytesOut[place % PAGE] as number;
+  }
+
   /** The task anew, as whoever asks reads it. Changes of it are kept only where it is put back in the place of this. */
   read(place: number, number: number): Task {
     const page = this.#pageOf(place);

@@ -66,6 +66,8 @@ export interface Failure {
   /** Fields of the error class: [name, value, …]. */
   readonly fields: readonly (string | number | undefined)[];
   readonly cause: unknown;
+  /** How many bytes `cause` has, where that is more than a text of ours. */
+  readonly bytes?: number;
   /** Where the error was made, as far as it was told; cut. */
   readonly stack?: string | undefined;
   /** For a skipped task: the failure of the task it came after. */
@@ -207,6 +209,12 @@ export class Task {
 
   get finished(): boolean {
     return this.state >= State.succeeded;
+  }
+
+  /** Once it has ended: bytes of input, output and error that its record holds. */
+  get payloadBytes(): number {
+    const input = this.input === undefined ? 0 : this.bytesIn;
+    return input + this.bytesOut + (this.failure?.bytes ?? 0);
   }
 
   /** Whoever comes after it may go on: it has succeeded, or its failure is ignored. */

@@ -25,11 +25,14 @@ export function validate(records: Records, counted: readonly number[], admission
   const counts = new Array<number>(stateNames.length).fill(0);
   const tasks = [...records.values()];
   let bytes = 0;
+  let keptBytes = 0;
   for (const task of tasks) {
     counts[task.state] = (counts[task.state] as number) + weightOf(task);
     checkTask(task);
     if (!task.finished && task.state !== State.leased) bytes += task.bytesIn;
+    if (task.finished && !task.overdue) keptBytes += task.payloadBytes;
   }
+  check(records.bytes === keptBytes, `${records.bytes} bytes of finished tasks counted, found ${keptBytes}`);
   for (const state of Object.values(State)) {
     check(
       counts[state] === counted[state],

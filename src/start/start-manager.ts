@@ -64,7 +64,7 @@ export async function startManagerFor(
     detached,
     first,
   };
-  pipe.write(`${JSON.stringify(orders)}\n`);
+  pipe.write(lineOf(orders));
   const report = await firstReport(child, pipe);
   if ('error' in report) throw startError(report);
   const client = await connectTo(report.address, key, { lowLatency });
@@ -87,12 +87,19 @@ function managed(client: Client, child: ChildProcess, pipe: Socket, connectionFi
       child.ref();
       await closeClient();
       const line: ManagerShutdown = { shutdown: options };
-      if (pipe.writable) pipe.write(`${JSON.stringify(line)}\n`);
+      if (pipe.writable) pipe.write(lineOf(line));
       else child.kill('SIGTERM');
       await ended;
       pipe.destroy();
     })());
   return { connectionFile, shutdown, [Symbol.asyncDispose]: () => shutdown() };
+}
+
+/** JSON in which Infinity, null to `JSON.stringify()`, is a number that is read as it. */
+function lineOf(line: ManagerOrders | ManagerShutdown): string {
+  const mark = '\0Infinity';
+  const text = JSON.stringify(line, (_, value: unknown) => (value === Infinity ? mark : value));
+  return `${text.replaceAll(JSON.stringify(mark), '1e999')}\n`;
 }
 
 function firstReport(child: ChildProcess, pipe: Socket): Promise<ManagerReport> {

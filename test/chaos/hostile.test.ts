@@ -230,7 +230,16 @@ class Nonsense {
             : [{ queue: random.pick(['fuzz-tasks', 'my tasks', '']), id: random.pick(['t1', 'j1', 'x']) }],
         );
       case 6:
-        return random.pick(['maxSize', 'order', 'initial', 'args', 'retries', 'leaseTimeout', 'keepCount']);
+        return random.pick([
+          'maxSize',
+          'order',
+          'initial',
+          'args',
+          'retries',
+          'leaseTimeout',
+          'keepCount',
+          'keepBytes',
+        ]);
       case 7:
         return random.pick(['__proto__', 'constructor', 'then', 'toString', 'hasOwnProperty', '']);
       case 8:

@@ -1,4 +1,5 @@
 /** Inputs and outputs beside the sockets: whatever their size, and wherever the manager is, they arrive as they were. */
+import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
@@ -6,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Client, work } from 'quartermaster';
 import { connectionOf } from '#qm/proxy/client.js';
 import { LONG } from '#qm/protocol/parts.js';
-import { arenasOpenIn, hasArenas } from '../kit/arena-files.ts';
+import { arenaMemoryOf, arenasOpenIn, hasArenas } from '../kit/arena-files.ts';
 import { freshName, managerOfSuite, managerOfTest, settings } from '../kit/managers.ts';
 import { until } from '../kit/until.ts';
 
@@ -229,3 +230,53 @@ test.runIf(hasArenas)(
     });
   },
 );
+
+describe.runIf(hasArenas)('R2 outputs of ended tasks', () => {
+  const THOUSAND = 1_000;
+
+  /** A thousand tasks that output 1 MiB each. */
+  async function runThousand(client: Client, worker: Client, queue: string): Promise<void> {
+    echoing(worker, queue);
+    const tasks = client.tasks<{ echo: (input: Buffer) => Buffer }>(queue);
+    const bytes = Buffer.alloc(MIB);
+    for (let i = 0; i < THOUSAND; i += 4) {
+      const outputs = await Promise.all([0, 1, 2, 3].map((more) => tasks.run('echo', bytes.fill(i + more))));
+      for (const [more, output] of outputs.entries()) same(output[MIB - 1], (i + more) % 256);
+    }
+  }
+
+  test('a thousand of 1 MiB leave the manager and its arenas with no more than keepRecords.bytes', async () => {
+    const manager = await managerOfTest('process');
+    const [client, worker] = [await manager.client(), await manager.client()];
+    const queue = freshName('tasks');
+    await client.counter('n').get();
+    const { pid } = client;
+    const held = (): number =>
+      arenaMemoryOf(pid) + 1024 * Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+    const before = held();
+    await runThousand(client, worker, queue);
+    expect(await client.tasks(queue).dict.size()).toBe(63); // each is a few bytes more than 1 MiB
+    expect(held() - before).toBeLessThan(3 * 64 * MIB);
+  });
+
+  test('their regions are freed with the records that bytes let go', async () => {
+    const manager = await managerOfTest('socket', { queue: { keepRecords: { bytes: 10 * MIB } } });
+    const { arenas } = manager.core!;
+    const [client, worker] = [await manager.client(), await manager.client()];
+    const queue = freshName('tasks');
+    echoing(worker, queue);
+    const tasks = client.tasks<{ echo: (input: Buffer) => Buffer }>(queue);
+    for (let i = 0; i < 40; i++) await tasks.run('echo', Buffer.alloc(MIB, i));
+    const regions = async (count: number): Promise<void> =>
+      until(async () => {
+        await client.counter('n').get();
+        return arenas.regions === count;
+      });
+    expect(await tasks.dict.size()).toBe(9);
+    await regions(9);
+    // One that is larger than all of them may be goes at once, and takes the others along.
+    await tasks.run('echo', Buffer.alloc(11 * MIB));
+    expect(await tasks.dict.size()).toBe(0);
+    await regions(0);
+  });
+});

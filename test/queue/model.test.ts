@@ -24,9 +24,13 @@ const step = fc.oneof(
     }),
   },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('take' as const), holder: fc.nat({ max: HOLDERS - 1 }) }) },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant('complete' as const), pick }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('fail' as const), pick, final: fc.boolean() }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('complete' as const), pick, bytes: fc.nat({ max: 9 }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('fail' as const), pick, final: fc.boolean(), bytes: fc.nat({ max: 9 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('giveBack', 'expire', 'cancel', 'unpin'), pick }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('retry' as const), pick }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('die' as const), pick, started: fc.nat({ max: 2 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('late' as const), pick, how: fc.nat({ max: 2 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), time: fc.nat({ max: 400 }) }) },
@@ -41,9 +45,9 @@ class Both {
   readonly past: { readonly task: ModelTask; readonly lease: number; readonly holder: Holder }[] = [];
   #highest = 0;
 
-  constructor(count: number, age: number) {
-    this.rig = new QueueRig({ count, age });
-    this.model = new Model(count, 10 * age);
+  constructor(count: number, age: number, bytes: number) {
+    this.rig = new QueueRig({ count, age, bytes });
+    this.model = new Model(count, 10 * age, bytes);
   }
 
   run(step: Step): void {
@@ -55,13 +59,13 @@ class Both {
         return this.#take(step.holder);
       case 'complete':
         return this.#onLease(step.pick, (task, real) => {
-          expect(rig.complete(real)).toBe('done');
-          model.complete(task, rig.now);
+          expect(rig.complete(real, 'output', step.bytes)).toBe('done');
+          model.complete(task, step.bytes, rig.now);
         });
       case 'fail':
         return this.#onLease(step.pick, (task, real) => {
-          expect(rig.fail(real, step.final)).toBe('done');
-          model.fail(task, step.final, rig.now);
+          expect(rig.fail(real, step.final, failed('boom', step.bytes))).toBe('done');
+          model.fail(task, step.final, step.bytes, rig.now);
         });
       case 'giveBack':
         return this.#onLease(step.pick, (task, real) => {
@@ -79,6 +83,10 @@ class Both {
         return this.#on(model.kept(), step.pick, (task, real) => {
           if (task.state === 'leased') this.#remember(task);
           expect(rig.cancel(real)).toBe(model.cancel(task, rig.now));
+        });
+      case 'retry':
+        return this.#on(model.finished, step.pick, (task, real) => {
+          expect(rig.queue.retry(real, rig.now)).toBe(model.retry(task));
         });
       case 'unpin':
         return this.#on(
@@ -111,6 +119,7 @@ class Both {
       );
     }
     const waiting = kept.filter((task) => task.state === 'ready' || task.state === 'blocked');
+    expect(rig.queue.records.bytes).toBe(model.keptBytes);
     expect(rig.queue.pending).toBe(waiting.length);
     expect(rig.queue.bytes).toBe(waiting.reduce((sum, task) => sum + task.bytes, 0));
     expect(rig.queue.ready).toBe(model.inState('ready').length);
@@ -126,7 +135,7 @@ class Both {
   /** Takes and completes all that can still run. */
   finish(): void {
     for (;;) {
-      if (this.model.inState('leased').length > 0) this.run({ do: 'complete', pick: 0 });
+      if (this.model.inState('leased').length > 0) this.run({ do: 'complete', pick: 0, bytes: 1 });
       else if (this.model.next() !== undefined) this.#take(0);
       else return;
     }
@@ -219,11 +228,12 @@ test('Q5 Q8 Q9 Q11 whatever happens, the queue does as the model does', () => {
   const history = fc.record({
     count: fc.integer({ min: 1, max: 12 }),
     age: fc.integer({ min: 5, max: 100 }),
+    bytes: fc.oneof(fc.constant(Infinity), fc.nat({ max: 60 })),
     steps: fc.array(step, { maxLength: 120 }),
   });
   fc.assert(
-    fc.property(history, ({ count, age, steps }) => {
-      const both = new Both(count, age);
+    fc.property(history, ({ count, age, bytes, steps }) => {
+      const both = new Both(count, age, bytes);
       for (const one of steps) {
         both.run(one);
         both.compare();

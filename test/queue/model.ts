@@ -9,7 +9,10 @@ export interface ModelTask {
   readonly number: number;
   readonly key: string;
   readonly priority: number;
+  /** Of the input. */
   readonly bytes: number;
+  /** Its id is of the user's choice, so that its input stays with its record. */
+  readonly chosen: boolean;
   readonly retries: number;
   readonly poisonAfter: number;
   readonly after: readonly ModelTask[];
@@ -17,6 +20,8 @@ export interface ModelTask {
   attempt: number;
   failures: number;
   deaths: number;
+  /** Of the outcome. */
+  bytesOut: number;
   lease: number;
   holder: number;
   endedBy: number;
@@ -38,16 +43,20 @@ const final: readonly ModelState[] = ['succeeded', 'failed', 'cancelled', 'skipp
 
 export class Model {
   readonly tasks: ModelTask[] = [];
-  /** Every task that has ended, in the order of the ends. */
+  /** Every end of a task, in their order. */
   readonly ended: ModelTask[] = [];
   readonly #count: number;
   readonly #age: number;
+  readonly #bytes: number;
+  /** Tasks that have ended, in the order of their last ends. */
+  #finished: ModelTask[] = [];
   #leases = 0;
 
   /** `age` in tenths of a millisecond, like every time here. */
-  constructor(count: number, age: number) {
+  constructor(count: number, age: number, bytes: number) {
     this.#count = count;
     this.#age = age;
+    this.#bytes = bytes;
   }
 
   put({ id, ...spec }: ModelSpec, now: number): ModelTask {
@@ -56,10 +65,12 @@ export class Model {
       ...spec,
       number,
       key: id ?? `t${number}`,
+      chosen: id !== undefined,
       state: 'blocked',
       attempt: 0,
       failures: 0,
       deaths: 0,
+      bytesOut: 0,
       lease: 0,
       holder: -1,
       endedBy: 0,
@@ -86,18 +97,35 @@ export class Model {
     return task;
   }
 
-  complete(task: ModelTask, now: number): void {
+  complete(task: ModelTask, bytes: number, now: number): void {
     task.attempt++;
     task.endedBy = task.lease;
+    task.bytesOut = bytes;
     this.#end(task, 'succeeded', now);
   }
 
-  fail(task: ModelTask, isFinal: boolean, now: number): void {
+  fail(task: ModelTask, isFinal: boolean, bytes: number, now: number): void {
     task.attempt++;
     task.endedBy = task.lease;
-    if (isFinal || task.failures === task.retries) return this.#end(task, 'failed', now);
+    if (isFinal || task.failures === task.retries) {
+      task.bytesOut = bytes;
+      return this.#end(task, 'failed', now);
+    }
     task.failures++;
     this.giveBack(task);
+  }
+
+  /** Runs a finished task anew, where its input is there and what it comes after has succeeded or may yet. */
+  retry(task: ModelTask): boolean {
+    if (!final.includes(task.state) || task.forgotten || !hasInput(task)) return false;
+    const mayRun = ({ forgotten, state }: ModelTask): boolean =>
+      !forgotten && (state === 'succeeded' || !final.includes(state));
+    if (!task.after.every(mayRun)) return false;
+    this.#finished = this.#finished.filter((other) => other !== task);
+    Object.assign(task, { state: 'blocked', due: false, endedAt: -1, failures: 0, deaths: 0, bytesOut: 0 });
+    task.ancestor = undefined;
+    this.#release(task);
+    return true;
   }
 
   giveBack(task: ModelTask): void {
@@ -132,9 +160,10 @@ export class Model {
   prune(now: number): void {
     // Dead letters are counted apart.
     for (const dead of [false, true]) {
-      const waiting = this.ended.filter((task) => !task.due && (task.state === 'failed') === dead);
+      const waiting = this.#finished.filter((task) => !task.due && (task.state === 'failed') === dead);
       waiting.forEach((task, i) => {
-        if (waiting.length - i > this.#count || now - task.endedAt > this.#age) task.due = true;
+        const tooMany = waiting.length - i > this.#count || bytesOf(waiting.slice(i)) > this.#bytes;
+        if (tooMany || now - task.endedAt > this.#age) task.due = true;
       });
     }
     this.#forget();
@@ -146,6 +175,16 @@ export class Model {
 
   kept(): ModelTask[] {
     return this.tasks.filter((task) => !task.forgotten);
+  }
+
+  /** Whose records are kept. */
+  get finished(): ModelTask[] {
+    return this.#finished.filter((task) => !task.forgotten);
+  }
+
+  /** Bytes that count: of finished tasks that pins alone do not keep. */
+  get keptBytes(): number {
+    return bytesOf(this.#finished.filter((task) => !task.due));
   }
 
   #end(task: ModelTask, state: ModelState, now: number): void {
@@ -169,6 +208,7 @@ export class Model {
   #settle(task: ModelTask, state: ModelState, now: number): void {
     Object.assign(task, { state, lease: 0, endedAt: now });
     this.ended.push(task);
+    this.#finished.push(task);
     this.prune(now);
   }
 
@@ -182,9 +222,18 @@ export class Model {
   }
 
   #forget(): void {
-    for (const task of this.ended) {
+    for (const task of this.#finished) {
       const needed = this.tasks.some((other) => !final.includes(other.state) && other.after.includes(task));
       if (task.due && task.pins === 0 && !needed) task.forgotten = true;
     }
   }
+}
+
+/** A finished task's record still has it. */
+function hasInput({ state, chosen }: ModelTask): boolean {
+  return state !== 'succeeded' || chosen;
+}
+
+function bytesOf(tasks: readonly ModelTask[]): number {
+  return tasks.reduce((sum, task) => sum + (hasInput(task) ? task.bytes : 0) + task.bytesOut, 0);
 }

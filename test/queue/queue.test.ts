@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { type Task, NEVER, State } from '#qm/queue/task.js';
-import { aHolder, aJob, counter, endOf, QueueRig } from './rig.ts';
+import { aHolder, aJob, counter, endOf, failed, QueueRig } from './rig.ts';
 
 describe('order', () => {
   test('higher priority first, and in the order of the puts among equals', () => {
@@ -172,9 +172,9 @@ describe('outcomes', () => {
     const rig = new QueueRig();
     const task = rig.put({ retries: 1 });
     rig.take();
-    rig.fail(task, false, 'first');
+    rig.fail(task, false, failed('first'));
     rig.take();
-    rig.fail(task, false, 'second');
+    rig.fail(task, false, failed('second'));
     expect(task).toMatchObject({ state: State.failed, attempt: 2, failure: { message: 'second' } });
   });
 

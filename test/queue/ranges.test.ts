@@ -101,7 +101,7 @@ describe('what a lease takes', () => {
       {
         maxSize: Infinity,
         maxBytes: Infinity,
-        keepRecords: { count: 9, age: 9 },
+        keepRecords: { count: 9, age: 9, bytes: 9 },
         rules: { rateLimit: { max: 5, per: 1 } },
       },
       0,

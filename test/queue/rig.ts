@@ -21,6 +21,7 @@ export interface Limits {
   readonly maxBytes?: number;
   readonly count?: number;
   readonly age?: number;
+  readonly bytes?: number;
   readonly rules?: QueueRules;
 }
 
@@ -39,7 +40,8 @@ export class QueueRig {
   wakes = 0;
 
   constructor(limits: Limits = {}, nextLease = counter(), means: Means = { random: () => 0.5 }) {
-    const { maxSize = Infinity, maxBytes = Infinity, count = Infinity, age = Infinity, rules } = limits;
+    const { maxSize = Infinity, maxBytes = Infinity, rules } = limits;
+    const { count = Infinity, age = Infinity, bytes = Infinity } = limits;
     const decisions: Decisions = {
       settled: (task) => void this.settled.push(task),
       moved: (task) => void this.moved.push(`${task.key} ${task.state}`),
@@ -51,7 +53,8 @@ export class QueueRig {
       unrunnable: ({ signature }) => void this.unrunnable.push(signature),
       revoked: (task, lease, holder, failure) => void this.revoked.push({ key: task.key, lease, holder, failure }),
     };
-    this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords: { count, age }, rules }, nextLease, decisions, means);
+    const keepRecords = { count, age, bytes };
+    this.queue = new TaskQueue({ maxSize, maxBytes, keepRecords, rules }, nextLease, decisions, means);
   }
 
   put(spec: Spec = {}): Task {
@@ -78,12 +81,12 @@ export class QueueRig {
     return keys;
   }
 
-  complete(task: Task, output: unknown = 'output') {
-    return this.queue.complete(endOf(task), output, 1, this.now);
+  complete(task: Task, output: unknown = 'output', bytes = 1) {
+    return this.queue.complete(endOf(task), output, bytes, this.now);
   }
 
-  fail(task: Task, final = false, message = 'boom') {
-    return this.queue.fail(endOf(task), failed(message), final, this.now);
+  fail(task: Task, final = false, failure = failed()) {
+    return this.queue.fail(endOf(task), failure, final, this.now);
   }
 
   giveBack(task: Task) {
@@ -121,8 +124,8 @@ export function endOf(task: Task) {
   return { holder: task.holder ?? aHolder(), lease: task.lease, number: task.number, ranFor: NEVER };
 }
 
-export function failed(message = 'boom'): Failure {
-  return { code: 'QM_TASK_FAILED', message, fields: [], cause: undefined };
+export function failed(message = 'boom', bytes = 0): Failure {
+  return { code: 'QM_TASK_FAILED', message, fields: [], cause: undefined, bytes };
 }
 
 export const lost: Failure = { code: 'QM_WORKER_LOST', message: 'the worker is lost', fields: [], cause: undefined };

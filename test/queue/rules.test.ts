@@ -5,7 +5,7 @@ import { backoffAfter } from '#qm/queue/backoff.js';
 import type { OfferSpec } from '#qm/queue/demands.js';
 import type { QueueRules } from '#qm/queue/rules.js';
 import { type Holder, State, stateNames } from '#qm/queue/task.js';
-import { aHolder, cancelled, counter, endOf, QueueRig } from './rig.ts';
+import { aHolder, cancelled, counter, endOf, failed, QueueRig } from './rig.ts';
 
 function taker(rig: QueueRig, spec: OfferSpec): Holder {
   return { leases: new Map(), offer: rig.queue.enrol(spec) };
@@ -54,7 +54,7 @@ describe('order', () => {
   test('other rules apply to what is ready already', () => {
     const rig = new QueueRig();
     for (let i = 0; i < 3; i++) rig.put();
-    const keepRecords = { count: Infinity, age: Infinity };
+    const keepRecords = { count: Infinity, age: Infinity, bytes: Infinity };
     rig.queue.configure({ maxSize: Infinity, maxBytes: Infinity, keepRecords, rules: { policy: 'lifo' } }, 0);
     rig.queue.validate();
     expect(rig.drain()).toEqual(['t3', 't2', 't1']);
@@ -286,7 +286,7 @@ describe('outcomes', () => {
     const task = rig.put();
     rig.take();
     const end = endOf(task);
-    rig.fail(task, true, 'first');
+    rig.fail(task, true, failed('first'));
     expect(rig.queue.retry(task, 0)).toBe(true);
     expect(task.changes?.map(({ why }) => why)).toEqual(['attempt 1', 'first', expect.stringContaining('run 2')]);
     expect(rig.queue.fail(end, cancelled, true, 0)).toBe('repeated');

@@ -94,13 +94,13 @@ describe('what stays whole', () => {
 
 describe('a record that has become short', () => {
   const gone: [State, number | undefined][] = [];
-  const kept = (count: number, age = 1e9): Records => {
+  const kept = (count: number, age = 1e9, bytes = Infinity): Records => {
     gone.length = 0;
-    return new Records({ count, age }, (state, task) => gone.push([state, task?.number]));
+    return new Records({ count, age, bytes }, (state, task) => gone.push([state, task?.number]));
   };
-  const endedOnes = (records: Records, count: number): void => {
+  const endedOnes = (records: Records, count: number, bytesOut = 0): void => {
     for (let number = 1; number <= count; number++) {
-      const task = succeeded(number);
+      const task = succeeded(number, { bytesOut });
       records.add(task);
       records.ended(task, 9);
     }
@@ -124,6 +124,25 @@ describe('a record that has become short', () => {
     records.prune(20);
     expect(records.size).toBe(0);
     expect(records.get('t5')).toBeUndefined();
+  });
+
+  test('goes when there are more bytes than may be, whole or short, and takes its own along', () => {
+    const records = kept(10, 1e9, 100);
+    endedOnes(records, 5, 30);
+    expect([...records.values()].map(({ key }) => key)).toEqual(['t3', 't4', 't5']);
+    expect(records.bytes).toBe(90);
+    records.pin(records.get('t4') as Task);
+    const large = succeeded(6, { bytesOut: 95 });
+    records.add(large);
+    records.ended(large, 9);
+    expect([...records.values()].map(({ key }) => key)).toEqual(['t4', 't6']);
+    expect(records.bytes).toBe(95);
+    const larger = succeeded(7, { bytesOut: 101 });
+    records.add(larger);
+    records.ended(larger, 9);
+    records.unpin(records.get('t4') as Task);
+    expect(records.size).toBe(0);
+    expect(records.bytes).toBe(0);
   });
 
   test('is one object while it is pinned, whoever else has read it before, and stays as long', () => {

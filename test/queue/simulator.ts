@@ -9,7 +9,7 @@ import { TaskRun } from '#qm/queue/run.js';
 import { type Holder, stateNames, type Task } from '#qm/queue/task.js';
 import type { OnFailure } from '#qm/tasks.js';
 import { isFinished, Oracle, type OracleOffer, type OracleRun, type OracleTask } from './oracle.ts';
-import { counter, endOf, QueueRig } from './rig.ts';
+import { counter, endOf, failed, QueueRig } from './rig.ts';
 
 /** What can be switched on. */
 export const allRules = [
@@ -135,7 +135,7 @@ export class Simulator {
       ...spec,
       name: 'work',
       input: 'input',
-      bytesIn: 1,
+      bytesIn: this.#below(5),
       rules,
       after: spec.after.map((one) => this.#realOf(one)),
       parent: parent && this.#realOf(parent),
@@ -191,12 +191,12 @@ export class Simulator {
     const alone = this.#below(2) === 0;
     switch (how) {
       case 'complete':
-        queue.complete(endOf(real), 'output', 1, now);
+        queue.complete(endOf(real), 'output', this.#below(5), now);
         return this.#oracle.complete(task, now);
       case 'fail': {
         const final = this.#below(6) === 0;
         this.#jitter = this.#below(1000) / 1000;
-        this.#rig.fail(real, final);
+        this.#rig.fail(real, final, failed('boom', this.#below(5)));
         return this.#oracle.fail(task, final, this.#jitter, now);
       }
       case 'giveBack':
@@ -249,7 +249,7 @@ export class Simulator {
     if (at === TAKERS) {
       const { now } = this.#rig;
       this.#queueRules = this.#someQueueRules();
-      const keepRecords = { count: Infinity, age: Infinity };
+      const keepRecords = { count: Infinity, age: Infinity, bytes: Infinity };
       // More keys may be running than the new limit allows: the next ones wait.
       this.#queueRules = { ...this.#queueRules, keyConcurrency: this.#rigKeyLimit() };
       this.#rig.queue.configure({ maxSize: Infinity, maxBytes: Infinity, keepRecords, rules: this.#queueRules }, now);

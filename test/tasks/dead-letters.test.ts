@@ -77,6 +77,27 @@ describe.each(places)('%s', (place) => {
     expect(() => rig().client.tasks(fresh('queue'), wrong)).toThrow('keepDeadLetters.count');
   });
 
+  test('bytes of their own: inputs and errors count, and one that is run anew takes its own along', async () => {
+    const { queue, elsewhere } = await aQueue({ keepRecords: { bytes: 100 }, keepDeadLetters: { bytes: 4_500 } });
+    const text = 'x'.repeat(1_000);
+    const dead = async (): Promise<string[]> => (await queue.dict.entries({ state: 'failed' })).map(([id]) => id);
+    const fail = async (error: Error): Promise<void> => {
+      await queue.put('x', text);
+      await (await elsewhere.get()).fail(error);
+    };
+    const small = new Error('small');
+    small.stack = '';
+    for (let i = 1; i <= 4; i++) await fail(small);
+    expect(await dead()).toEqual(['t1', 't2', 't3', 't4']);
+    expect(await queue.retry('t1')).toBe(1);
+    await (await elsewhere.get()).complete();
+    await fail(small);
+    expect(await dead()).toEqual(['t2', 't3', 't4', 't5']);
+    await fail(Object.assign(small, { text: 'x'.repeat(2_000) }));
+    expect(await dead()).toEqual(['t5', 't6']);
+    await expect(queue.retry('t2')).rejects.toThrow('of those that failed: 200000, 3600000 ms, 4500 bytes');
+  });
+
   test('without one they are kept as the others are, and counted apart', async () => {
     const { queue, elsewhere } = await aQueue({ keepRecords: { count: 1 } });
     for (const id of ['dead 1', 'dead 2', 'alive']) {

@@ -115,6 +115,47 @@ describe.each(places)('%s', (place) => {
       expect(await again.state()).toBe('ready');
     });
 
+    test('bytes: the oldest outcomes go when all hold more than that, one that is larger at once', async () => {
+      const { queue, elsewhere } = await aQueue({ keepRecords: { bytes: 2_500 } });
+      const ids = async (): Promise<string[]> => (await queue.dict.entries()).map(([id]) => id);
+      const run = async (id: string | undefined, input: unknown, output: unknown): Promise<void> => {
+        const handle = await queue.put('x', input, { id });
+        await (await take(elsewhere)).complete(output);
+        expect(await handle.result()).toEqual(output);
+      };
+      const text = 'x'.repeat(1_000);
+      for (let i = 1; i <= 3; i++) await run(undefined, text, text);
+      expect(await ids()).toEqual(['t2', 't3']);
+      // An id of one's own keeps its input as well.
+      await run('mine', text, text);
+      expect(await ids()).toEqual(['mine']);
+      await run(undefined, 1, 'x'.repeat(5_000));
+      expect(await ids()).toEqual([]);
+      for (let i = 0; i < 9; i++) await run(undefined, text, i);
+      expect(await queue.dict.size()).toBe(9);
+      expect(await queue.dict.counts()).toMatchObject({ succeeded: 9 });
+      const why = /keepRecords: 200000 records, 3600000 ms, 2500 bytes/;
+      await expect(elsewhere.handle('mine').result()).rejects.toThrow(UnknownTaskError);
+      await expect(elsewhere.handle('mine').result()).rejects.toThrow(why);
+      await expect(queue.put('x', 1, { after: ['t5'] })).rejects.toThrow(why);
+    });
+
+    test('bytes: the outputs of a dependent and of one who waits are theirs, however many bytes there are', async () => {
+      const { queue, elsewhere } = await aQueue({ keepRecords: { bytes: 0 } });
+      const first = await queue.put('x');
+      const needs = await queue.put('y', { output: first });
+      const there = elsewhere.handle(first.id).result();
+      await elsewhere.dict.size();
+      const text = 'x'.repeat(1_000);
+      await (await take(elsewhere)).complete(text);
+      expect([await first.result(), await there]).toEqual([text, text]);
+      const task = await take(elsewhere);
+      expect([task.id, task.input]).toEqual([needs.id, { output: text }]);
+      expect(await queue.dict.size()).toBe(2);
+      await task.complete();
+      expect(await queue.dict.size()).toBe(0);
+    });
+
     test('age: outcomes older than that are gone, whoever asks first', async () => {
       const { queue, elsewhere } = await aQueue({ keepRecords: { age: 1 } });
       const asks: ((id: string) => Promise<unknown>)[] = [

@@ -197,6 +197,10 @@ describe.each(places)('%s', (place) => {
       { rateLimit: { max: 0, per: 1 } },
       { rateLimit: { max: 1, per: 0 } },
       { backoff: { base: 1, factor: 0.5 } },
+      { keepRecords: { bytes: -1 } },
+      { keepRecords: { bytes: 0.5 } },
+      { keepDeadLetters: { bytes: NaN } },
+      { keepDeadLetters: { age: 0 } },
     ]) {
       expect(() => client.tasks(fresh('queue'), options)).toThrow(RangeError);
     }
@@ -206,6 +210,8 @@ describe.each(places)('%s', (place) => {
       [{ policy: { compare: () => 0 } }, 'runs in the manager'],
       [{ backoff: { base: 1, jitter: 'half' } }, 'jitter'],
       [{ rateLimit: { max: 1, per: 1, key: true } }, "no option 'key'"],
+      [{ keepRecords: { byte: 1 } }, "keepRecords has no option 'byte'; it takes count, age, bytes"],
+      [{ keepDeadLetters: { bytes: '1' } }, 'keepDeadLetters.bytes must be a whole number of at least 0, not 1'],
     ] as const) {
       expect(() => client.tasks(fresh('queue'), options as object)).toThrow(why);
     }

@@ -1,6 +1,9 @@
 /** Taking tasks by hand: what a user's own loop stands on. */
 import { describe, expect, test } from 'vitest';
 import { DeadlockError, type LeasedTask, LeaseLostError, ProxyDisposedError, TimeoutError } from 'quartermaster';
+import { connectionOf } from '#qm/proxy/client.js';
+import { ToManager } from '#qm/protocol/messages.js';
+import { arrived } from '../kit/arrived.ts';
 import { aClient, fresh, places, sharedRig, working } from '../kit/tasks-rig.ts';
 
 describe.each(places)('%s', (place) => {
@@ -264,6 +267,33 @@ describe.each(places)('%s', (place) => {
       const states = (await queue.dict.entries()).map(([, { state, attempt }]) => `${state} ${attempt}`);
       expect(states).toEqual(['succeeded 1', 'ready 1', 'ready 0', 'leased 1', 'ready 1']);
     });
+  });
+
+  test('a loop whose tasks come one by one asks once for each, also after a burst', async () => {
+    const { queue, other } = await aQueue();
+    const { link } = other[connectionOf];
+    const beginCall = link.beginCall.bind(link);
+    let asked = 0;
+    link.beginCall = (kind, call, handle) => {
+      if (kind === ToManager.TAKE) asked++;
+      return beginCall(kind, call, handle);
+    };
+    const loop = working(other, queue.name as string, { x: (input: unknown) => input });
+    /** How often it has asked for a task when it has ended the ones before and waits for the next. */
+    const asks = async (tasks: number): Promise<number> => {
+      const before = asked;
+      for (let i = 0; i < tasks; i++) expect(await queue.run('x', i)).toBe(i);
+      await arrived(other);
+      return asked - before;
+    };
+    await asks(2);
+    expect(await asks(10)).toBe(10);
+    const burst = Array.from({ length: 500 }, (_, i) => i);
+    expect(await Promise.all(burst.map((i) => queue.run('x', i)))).toEqual(burst);
+    await arrived(other);
+    await asks(2);
+    expect(await asks(10)).toBe(10);
+    await loop.stop();
   });
 
   test('the end of a session ends its leases: other clients get its tasks, its late calls are refused', async () => {

@@ -93,6 +93,9 @@ interface ByInterface {
 is<string>(await client.tasks<ByInterface>().run('a', 1));
 client.tasks<H>('default', { maxSize: 10, maxBytes: 1e6, retries: 1, poisonAfter: 2, leaseTimeout: 1_000 });
 client.tasks<H>('default', { runTimeout: 60_000, cancelGrace: Infinity });
+client.tasks<H>('default', { keepRecords: { count: 5, bytes: 1e6 }, keepDeadLetters: { age: 1_000, bytes: Infinity } });
+// @ts-expect-error there is no such bound
+client.tasks<H>('default', { keepRecords: { size: 1 } });
 client.tasks<H>('default', { rateLimit: { max: 1, per: 1_000, keyed: true }, policy: 'lifo', weights: { a: 2 } });
 // @ts-expect-error there is no such policy
 client.tasks<H>('default', { policy: 'random' });

@@ -18,9 +18,11 @@ export interface TaskDefaults {
   readonly leaseTimeout: number;
   readonly keepCount: number;
   readonly keepAge: number;
+  readonly keepBytes: number;
   /** Of dead letters; undefined: as of the others. */
   readonly keepDeadCount: number | undefined;
   readonly keepDeadAge: number | undefined;
+  readonly keepDeadBytes: number | undefined;
   readonly policy: PolicyName | Policy;
   readonly ageing: number | undefined;
   readonly weights: Readonly<Record<string, number>> | undefined;
@@ -41,8 +43,10 @@ const readers: { readonly [K in keyof TaskDefaults]: (item: Item) => TaskDefault
   leaseTimeout: (item) => durationOf(item, 'leaseTimeout'),
   keepCount: (item) => limitOf(item, 'keepCount', 0),
   keepAge: (item) => durationOf(item, 'keepAge'),
+  keepBytes: (item) => limitOf(item, 'keepBytes', 0),
   keepDeadCount: (item) => limitOf(item, 'keepDeadCount', 0),
   keepDeadAge: (item) => durationOf(item, 'keepDeadAge'),
+  keepDeadBytes: (item) => limitOf(item, 'keepDeadBytes', 0),
   policy(item) {
     if (item === 'fifo' || item === 'lifo' || item === 'fair' || item === 'critical-path') return item;
     throw new TypeError('there is no such policy');
@@ -71,8 +75,10 @@ const builtIn: TaskDefaults = {
   leaseTimeout: 15_000,
   keepCount: 200_000,
   keepAge: 3_600_000,
+  keepBytes: 64 << 20,
   keepDeadCount: undefined,
   keepDeadAge: undefined,
+  keepDeadBytes: undefined,
   policy: 'fifo',
   ageing: undefined,
   weights: undefined,
@@ -109,9 +115,9 @@ export function checkSameOptions(title: string, are: TaskDefaults, asked: TaskDe
 
 /** No task of that id is there (any more): says for how long the queue `title` remembers one. */
 export function unknownTask(title: string, id: string, options: TaskDefaults): UnknownTaskError {
-  const { keepCount, keepAge, keepDeadCount = keepCount, keepDeadAge = keepAge } = options;
-  const dead = `of those that failed: ${keepDeadCount}, ${keepDeadAge} ms`;
-  const kept = `keepRecords: ${keepCount} records, ${keepAge} ms; ${dead}`;
+  const { count, age, bytes, dead } = keptBy(options);
+  const ofDead = `of those that failed: ${dead.count}, ${dead.age} ms, ${dead.bytes} bytes`;
+  const kept = `keepRecords: ${count} records, ${age} ms, ${bytes} bytes of inputs and outputs; ${ofDead}`;
   return new UnknownTaskError(`${title} has no task '${id}': it was never put, or its record has gone (${kept})`);
 }
 
@@ -121,9 +127,14 @@ function text(value: unknown): string {
 
 /** What of the options the queue's core keeps to. */
 export function limitsOf(options: TaskDefaults): QueueLimits {
-  const { maxSize, maxBytes, keepCount: count, keepAge: age, keepDeadCount, keepDeadAge } = options;
-  const dead = { count: keepDeadCount ?? count, age: keepDeadAge ?? age };
-  return { maxSize, maxBytes, keepRecords: { count, age, dead }, rules: rulesOf(options) };
+  const { maxSize, maxBytes } = options;
+  return { maxSize, maxBytes, keepRecords: keptBy(options), rules: rulesOf(options) };
+}
+
+function keptBy(options: TaskDefaults) {
+  const { keepCount: count, keepAge: age, keepBytes: bytes } = options;
+  const { keepDeadCount = count, keepDeadAge = age, keepDeadBytes = bytes } = options;
+  return { count, age, bytes, dead: { count: keepDeadCount, age: keepDeadAge, bytes: keepDeadBytes } };
 }
 
 function rulesOf({

@@ -133,10 +133,12 @@ export function silent(task: Task, worker: WorkerInfo, timeout: number): Failure
 /** How an attempt of the task failed, as its worker tells it; the task is undefined where its lease has ended. */
 export function readFailure(session: Session, reader: Reader, task: Task | undefined): Failure {
   const summary = reader.string();
+  const from = reader.position;
   const cause = session.adopt(reader.item());
+  const bytes = reader.position - from;
   const stack = reader.left > 0 ? stackOf(reader.item()) : undefined;
   const message = task === undefined ? summary : `task '${task.key}' (${task.name}) failed: ${summary}`;
-  return { code: 'QM_TASK_FAILED', message, fields: [], cause, stack };
+  return { code: 'QM_TASK_FAILED', message, fields: [], cause, bytes, stack };
 }
 
 /** Where an error was made, as its worker told it; no more than a record can keep. */
