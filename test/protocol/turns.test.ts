@@ -78,11 +78,14 @@ test('many puts of one turn leave in parts, each twice as large as the last, and
   const client = await connect();
   const tasks = client.tasks('new');
   await tasks.put('job', 0);
-  const spy = vi.spyOn(connectionUnder(client).link.transport, 'send');
-  onTestFinished(() => spy.mockRestore());
-  const sizes = (): number[] => spy.mock.calls.map(([bytes]) => bytes.length);
+  const { transport } = connectionUnder(client).link;
+  const now = vi.spyOn(transport, 'sendNow');
+  const last = vi.spyOn(transport, 'send');
+  onTestFinished(() => [now, last].forEach((spy) => spy.mockRestore()));
+  const sizes = (): number[] => [now, last].flatMap((spy) => spy.mock.calls.map(([bytes]) => bytes.length));
   for (let turn = 0; turn < 2; turn++) {
-    spy.mockClear();
+    now.mockClear();
+    last.mockClear();
     const puts = Array.from({ length: 400 }, () => tasks.put('job', 'x'.repeat(100)));
     const early = sizes();
     expect(early.length).toBe(3);
