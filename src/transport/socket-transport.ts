@@ -26,7 +26,7 @@ export class SocketTransport implements Transport {
   readonly #socket: Socket;
   readonly #write: (bytes: Buffer) => unknown;
   #handlers: TransportHandlers | undefined;
-  /** Of a long turn: what the system had no room for. */
+  /** Sent in the middle of this turn, and the system has had no room for it. */
   readonly #kept = new Kept();
   /** That was more than the high-water mark. */
   #passed = false;

@@ -5,6 +5,7 @@ import { methods, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import type { Client, PutOptions } from 'quartermaster';
 import { KEY, type Listening, listening } from '../kit/listening.ts';
 import { entry, RawClient } from '../kit/raw-client.ts';
+import { until } from '../kit/until.ts';
 
 /** So many have a processor: one is the manager's, one is that of whoever puts the tasks. */
 const BUSY = Math.max(1, availableParallelism() - 2);
@@ -176,6 +177,19 @@ test('one that gets stuck is asked for what it has not started, and for what it 
   vi.advanceTimersByTime(STUCK);
   const next = await asked(helper);
   expect(next.at(-1)).toBeGreaterThan(later.at(-1)!);
+});
+
+test('a helper that comes in while somebody holds the queue has nothing dealt out', async () => {
+  const at = await listening();
+  const all = await workers(at, TINY, () => [], 1);
+  await put(at, BUSY * TINY + 3);
+  await queueOf(at).withLock(async () => {
+    resize(all[0] as Worker, TINY + 10);
+    await heard(all[0] as Worker);
+    await helperOf(all[0] as Worker, at);
+    expect((await held(at.manager.client()))['w0']).toBe(TINY);
+  });
+  await until(async () => (await held(at.manager.client()))['w0'] === TINY + 3);
 });
 
 test('one that is stuck has nothing left to it, though nobody answers for it', async () => {

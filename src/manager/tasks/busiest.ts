@@ -75,12 +75,12 @@ export class Busiest {
 
   /**
    * Whether what is ready is left to the busiest, whose windows are filled first: nobody else is to be given any of it,
-   * neither `asks` nor those who wait. Those who take by hand always are, and what asks for something is not for anybody.
+   * neither `asks` nor those who wait. Not while somebody waits by hand, or anything that is ready asks for something.
    */
   keepUp(now: number, asks?: Taker): boolean {
     if (asks !== undefined) {
       asks.askedAt = now;
-      if (!asks.loops || this.#has(asks)) return false;
+      if (!asks.loops || this.has(asks)) return false;
     }
     if (this.#all.size <= this.#most || this.#takers.size < this.#most) return false;
     if (this.#kinds.byHand > 0 || !this.#queue.ordinary) return this.#letGo();
@@ -105,7 +105,8 @@ export class Busiest {
     return (this.#left = false);
   }
 
-  #has(taker: Taker): boolean {
+  /** It is one of the busiest, which are watched. */
+  has(taker: Taker): boolean {
     let place = 0;
     for (const busy of this.#takers) {
       if (place++ === this.#most) return false;

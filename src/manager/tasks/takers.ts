@@ -320,8 +320,7 @@ export class Takers {
   helperJoined(session: Session): void {
     for (const taker of session.takers.values()) {
       if (!this.#all.has(taker)) continue;
-      const waits = this.#kinds.waiting > 0 && !this.#busiest.keepUp(this.#manager.now());
-      if (waits && taker.spare > 0) taker.recall();
+      if (this.#kinds.waiting > 0 && taker.spare > 0 && !this.#busiest.has(taker)) taker.recall();
       this.ladder.helperJoined(taker);
     }
   }
