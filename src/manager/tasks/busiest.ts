@@ -80,7 +80,7 @@ export class Busiest {
   keepUp(now: number, asks?: Taker): boolean {
     if (asks !== undefined) {
       asks.askedAt = now;
-      if (!asks.loops || this.has(asks)) return false;
+      if (!asks.loops || this.#has(asks)) return false;
     }
     if (this.#all.size <= this.#most || this.#takers.size < this.#most) return false;
     if (this.#kinds.byHand > 0 || !this.#queue.ordinary) return this.#letGo();
@@ -105,14 +105,18 @@ export class Busiest {
     return (this.#left = false);
   }
 
-  /** It is one of the busiest, which are watched. */
-  has(taker: Taker): boolean {
+  #has(taker: Taker): boolean {
     let place = 0;
     for (const busy of this.#takers) {
       if (place++ === this.#most) return false;
       if (busy === taker) return true;
     }
     return false;
+  }
+
+  /** It will be asked for what it has not started, should it get stuck. */
+  watches(taker: Taker): boolean {
+    return this.#watch !== undefined && this.#looks.has(taker) && this.#takers.has(taker);
   }
 
   /** Others have nothing to do: who gets stuck has nothing left to it, and is asked for what it has not started. */

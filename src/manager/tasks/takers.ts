@@ -320,7 +320,7 @@ export class Takers {
   helperJoined(session: Session): void {
     for (const taker of session.takers.values()) {
       if (!this.#all.has(taker)) continue;
-      if (this.#kinds.waiting > 0 && taker.spare > 0 && !this.#busiest.has(taker)) taker.recall();
+      if (this.#kinds.waiting > 0 && taker.spare > 0 && !this.#busiest.watches(taker)) taker.recall();
       this.ladder.helperJoined(taker);
     }
   }
