@@ -27,7 +27,7 @@ import { TakerRanges } from './taker-ranges.ts';
 import { readTask, type Taken, unrunnableFrom } from './task-arrival.ts';
 import { isHalf, runsShort, windowFor } from './window-size.ts';
 
-/** A window below this is fitted after every task, a larger one when ends leave. */
+/** A window below this is fitted after every task, a larger one when ends leave and when it has run dry. */
 const FEW = 8;
 /** Tasks after which it is worth while to be fast at them: see `onMany`. */
 const MANY = 256;
@@ -283,7 +283,7 @@ export class TaskTaker {
     const left = this.#window.size;
     const early = this.#scarce && runsShort(left, this.#size);
     const due = this.#notes.mustSend(now) || early || isHalf(this.#size, left, this.#notes.ends);
-    if (due || this.#size < FEW) this.#fit();
+    if (due || left === 0 || this.#size < FEW) this.#fit();
     if (due) {
       this.connection.link.flush();
       this.#refills = this.#size > 1 && !this.#asks.oneByOne;

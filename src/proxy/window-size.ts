@@ -11,6 +11,8 @@ const AHEAD = 5;
 const SMALL = 32;
 /** A window of more tasks than this is of such that take less than a message costs (30 µs). */
 const WORTH = 128;
+/** Above this mean (ms) some twenty milliseconds have gone by in the last thirty tasks: they are not all that short. */
+const MIXED = 0.6;
 /** Durations seen before the window grows. */
 const SEEN = 8;
 /**
@@ -24,10 +26,8 @@ const AROUND = 0.0015;
 export function windowFor(durations: Durations, handlers: HandlerTimes, size: number): number {
   let duration = durations.upperQuartile;
   if (duration < SHORT && handlers.any) duration = Math.min(duration, handlers.upperQuartile + AROUND);
-  const fits = Math.max(
-    duration <= AHEAD ? 2 : 1,
-    Math.min(durations.doubtful ? WORTH : MAX_WINDOW, Math.floor(WINDOW_TIME / duration)),
-  );
+  const most = durations.doubtful || durations.mean >= MIXED ? WORTH : MAX_WINDOW;
+  const fits = Math.max(duration <= AHEAD ? 2 : 1, Math.min(most, Math.floor(WINDOW_TIME / duration)));
   if (size > 1 && fits >= size / 1.5 && fits <= size * 1.5) return size;
   return fits > 1 && durations.count < SEEN ? size : fits;
 }
