@@ -14,6 +14,19 @@ function sizeFor(ms: number, alone?: number): number {
   return windowFor(durations, handlers, 1);
 }
 
+test('tasks of which a few take long make no large window, however short the others are', () => {
+  const durations = new Durations();
+  const size = (): number => windowFor(durations, new HandlerTimes(), 1);
+  for (let i = 0; i < 100; i++) durations.add(0.001);
+  const before = size();
+  durations.add(15);
+  expect(size()).toBe(before);
+  durations.add(15);
+  expect(size()).toBe(128);
+  for (let i = 0; i < 32; i++) durations.add(0.001);
+  expect(size()).toBe(before);
+});
+
 /** With how many tasks left the end of another one leaves at once. */
 const leavesWith = (ms: number): number[] =>
   Array.from({ length: 1024 }, (_, left) => left).filter((left) => runsShort(left, sizeFor(ms)));
