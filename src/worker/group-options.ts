@@ -1,5 +1,6 @@
 /** What a worker group is started with, checked. */
 import { availableParallelism } from 'node:os';
+import { inspect } from 'node:util';
 import type { WorkerLogs } from './worker-logs.ts';
 
 /** How many processes a group has: more of them while tasks wait, fewer while they have nothing to do. */
@@ -82,11 +83,25 @@ export function checkWhole(name: string, value: unknown, least = 1): void {
 
 /** @throws RangeError or TypeError for options that make no sense */
 export function checkOptions(options: StartWorkersOptions): void {
-  const { concurrency = 1, maxTasksPerWorker = 1, maxMemory = 1, heapLimit = 1, logs = 'tagged' } = options;
+  const { concurrency = 1, maxTasksPerWorker = 1, maxMemory = 1, heapLimit = 1, logs = 'tagged', execArgv } = options;
   for (const [name, value] of Object.entries({ concurrency, maxTasksPerWorker, maxMemory, heapLimit })) {
     checkWhole(name, value);
   }
   if (typeof logs !== 'function' && !['tagged', 'inherit', 'ignore'].includes(logs)) {
     throw new TypeError(`logs must be 'tagged', 'inherit', 'ignore' or a function, not ${String(logs)}`);
+  }
+  checkExecArgv(execArgv);
+}
+
+/** Node.js takes the first argument that is no option for the script, and would run that in place of a worker. */
+function checkExecArgv(execArgv: unknown = []): void {
+  if (!Array.isArray(execArgv)) throw new TypeError(`execArgv must be an array of options, not ${String(execArgv)}`);
+  let follows = false;
+  for (const argument of execArgv as unknown[]) {
+    const isOption = typeof argument === 'string' && /^--?[^-]/.test(argument);
+    // Behind an option it may be that one's value.
+    const isValue = typeof argument === 'string' && /^[^-]/.test(argument) && follows;
+    if (!isOption && !isValue) throw new TypeError(`execArgv has ${inspect(argument)}, which is no option of Node.js`);
+    follows = isOption;
   }
 }

@@ -67,20 +67,6 @@ function putByHand(raw: RawClient, call: number, flags: number, body: (writer: W
   });
 }
 
-function completeByHand(raw: RawClient, lease: number, number: number, body: (writer: Writer) => void): void {
-  raw.send(ToManager.COMPLETE, (writer) => {
-    writer.u32(1);
-    entry(writer, () => {
-      writer.u32(0);
-      writer.u48(lease);
-      writer.u48(number);
-      writer.u32(0);
-      writer.u8(0);
-      body(writer);
-    });
-  });
-}
-
 /** The next task that comes, and where its input lies, if it does not come with it. */
 async function taskByHand(raw: RawClient): Promise<{ lease: number; number: number; region: Region | undefined }> {
   const { reader } = await raw.next(ToClient.TASK);
@@ -182,7 +168,7 @@ describe.runIf(hasArenas)('arenas', () => {
       const { lease, number, region: named } = await taskByHand(reader);
       expect(named).toBeUndefined();
       if (i === 0) opened(reader, arena.id, false);
-      completeByHand(reader, lease, number, (w) => w.item(i));
+      reader.complete(0, { lease: lease, number: number }, (w) => w.item(i));
     }
   });
 

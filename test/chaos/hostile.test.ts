@@ -7,11 +7,11 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Client, TaskFailedError, work } from 'quartermaster';
 import { coreOf } from '#qm/manager/manager.js';
 import { Session } from '#qm/manager/session.js';
-import { JobFlags, methods, PayloadFlags, PutFlags, ToClient, ToManager } from '#qm/protocol/messages.js';
+import { JobFlags, methods, PayloadFlags, PutFlags, ToManager } from '#qm/protocol/messages.js';
 import { type Item, Packed, type Writer } from '#qm/protocol/wire.js';
 import { Backdoor, KEY, listening } from '../kit/listening.ts';
 import { Random } from '../kit/random.ts';
-import { entry, frame, RawClient } from '../kit/raw-client.ts';
+import { entry, frame, RawClient, type RawLease } from '../kit/raw-client.ts';
 
 const method = (type: keyof typeof methods, name: string): number => (methods[type] as readonly string[]).indexOf(name);
 
@@ -352,7 +352,7 @@ function put(raw: RawClient, call: number, handle: number, flags: number, body: 
 }
 
 /** Takes a task of queue 'jobs' by hand and hands out its lease and number. */
-async function takeByHand(raw: RawClient): Promise<{ lease: number; number: number }> {
+async function takeByHand(raw: RawClient): Promise<RawLease> {
   raw.open(1, 'tasks', 'jobs');
   raw.send(ToManager.TAKE, (writer) => {
     writer.u32(1);
@@ -360,10 +360,7 @@ async function takeByHand(raw: RawClient): Promise<{ lease: number; number: numb
     writer.u8(0);
     writer.u16(1);
   });
-  const { reader } = await raw.next(ToClient.TASK);
-  reader.u32();
-  reader.entry();
-  return { lease: reader.u48(), number: reader.u48() };
+  return raw.task();
 }
 
 const garbage: [what: string, bytes: number[]][] = [
@@ -394,18 +391,7 @@ describe('C3 what one peer sends does not reach another', () => {
     const tasks = client.tasks<{ job: () => string }>('jobs');
     const handle = await tasks.put('job');
     const raw = await RawClient.enter(address, { key: KEY });
-    const { lease, number } = await takeByHand(raw);
-    raw.send(ToManager.COMPLETE, (writer) => {
-      writer.u32(1);
-      entry(writer, () => {
-        writer.u32(2);
-        writer.u48(lease);
-        writer.u48(number);
-        writer.u32(0);
-        writer.u8(0);
-        writer.raw(Buffer.from(bytes));
-      });
-    });
+    raw.complete(2, await takeByHand(raw), (writer) => writer.raw(Buffer.from(bytes)));
     await raw.ended;
     const task = await tasks.get();
     await task.complete('done');
@@ -473,18 +459,7 @@ describe('C3 what one peer sends does not reach another', () => {
       put(raw, 1, 1, PutFlags.refs, (writer) => writer.item(7));
     } else {
       await tasks.put('job');
-      const { lease, number } = await takeByHand(raw);
-      raw.send(ToManager.COMPLETE, (writer) => {
-        writer.u32(1);
-        entry(writer, () => {
-          writer.u32(2);
-          writer.u48(lease);
-          writer.u48(number);
-          writer.u32(0);
-          writer.u8(PayloadFlags.refs);
-          writer.item(7);
-        });
-      });
+      raw.complete(2, await takeByHand(raw), (writer) => writer.item(7), PayloadFlags.refs);
     }
     await raw.ended;
     const handle = await tasks.put('job');

@@ -21,6 +21,11 @@ export interface RawFrame {
   readonly parts: number;
 }
 
+export interface RawLease {
+  readonly lease: number;
+  readonly number: number;
+}
+
 export interface RawHandshake {
   readonly key: Uint8Array | string;
   /** What is proved of the address; default: the address that was connected to. */
@@ -198,6 +203,34 @@ export class RawClient {
       writer.u32(handle);
       writer.u8(0);
       writer.u16(window);
+    });
+  }
+
+  /** The first task of the next TASK frame, without what follows its numbers. */
+  async task(): Promise<RawLease> {
+    const { reader } = await this.next(ToClient.TASK);
+    reader.u32();
+    reader.entry();
+    return { lease: reader.u48(), number: reader.u48() };
+  }
+
+  /** COMPLETE through handle 1, by `call` (0: not to be answered), with no output unless `body` writes another. */
+  complete(
+    call: number,
+    { lease, number }: RawLease,
+    body: (writer: Writer) => void = (writer) => writer.item(undefined),
+    flags = 0,
+  ): void {
+    this.send(ToManager.COMPLETE, (writer) => {
+      writer.u32(1);
+      entry(writer, () => {
+        writer.u32(call);
+        writer.u48(lease);
+        writer.u48(number);
+        writer.u32(0);
+        writer.u8(flags);
+        body(writer);
+      });
     });
   }
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { methods, Role, ToClient, ToManager } from '#qm/protocol/messages.js';
 import type { Client, PutOptions } from 'quartermaster';
 import { KEY, type Listening, listening } from '../kit/listening.ts';
-import { entry, RawClient } from '../kit/raw-client.ts';
+import { RawClient } from '../kit/raw-client.ts';
 import { until } from '../kit/until.ts';
 
 /** So many have a processor: one is the manager's, one is that of whoever puts the tasks. */
@@ -146,6 +146,16 @@ test('whatever is left to one that shrinks its window, or goes, is for the other
   }
 });
 
+test('one whose tasks are not tiny any more is asked for what it has not started', async () => {
+  const at = await listening();
+  const all = await workers(at, TINY, () => [], 1);
+  const helper = await helperOf(all[0] as Worker, at);
+  await put(at, 3);
+  expect((await held(at.manager.client()))['w0']).toBe(3);
+  resize(all[0] as Worker, TINY - 1);
+  expect(await asked(helper)).toHaveLength(3);
+});
+
 test('one that gets stuck is asked for what it has not started, and for what it is given after that', async () => {
   const at = await listening();
   const all = await workers(at, TINY, () => [], 1);
@@ -224,11 +234,7 @@ function helperOf({ welcome: { session, secret } }: Worker, { address }: Listeni
 
 /** The number of the next task that it is given. */
 async function numberOf(worker: RawClient): Promise<number> {
-  const { reader } = await worker.next(ToClient.TASK);
-  reader.u32();
-  reader.entry();
-  reader.u48();
-  return reader.u48();
+  return (await worker.task()).number;
 }
 
 /** It ends the next tasks that it has been given; resolves when the manager knows. */
@@ -238,7 +244,7 @@ async function completes(worker: RawClient, count: number): Promise<void> {
     reader.u32();
     while (reader.left > 0 && left > 0) {
       const end = reader.entry();
-      complete(worker, reader.u48(), reader.u48());
+      worker.complete(0, { lease: reader.u48(), number: reader.u48() });
       reader.skipTo(end);
       left--;
     }
@@ -257,19 +263,5 @@ function giveBack(helper: RawClient, leases: number[]): void {
     writer.u32(1);
     writer.u32(leases.length);
     for (const lease of leases) writer.u48(lease);
-  });
-}
-
-function complete(raw: RawClient, lease: number, number: number): void {
-  raw.send(ToManager.COMPLETE, (writer) => {
-    writer.u32(1);
-    entry(writer, () => {
-      writer.u32(0);
-      writer.u48(lease);
-      writer.u48(number);
-      writer.u32(0);
-      writer.u8(0);
-      writer.item(undefined);
-    });
   });
 }

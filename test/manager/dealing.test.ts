@@ -3,13 +3,11 @@ import { expect, test } from 'vitest';
 import { ToClient, ToManager } from '#qm/protocol/messages.js';
 import type { Item } from '#qm/protocol/wire.js';
 import { KEY, type Listening, listening } from '../kit/listening.ts';
-import { entry, RawClient } from '../kit/raw-client.ts';
+import { RawClient, type RawLease } from '../kit/raw-client.ts';
 import { until } from '../kit/until.ts';
 
-interface Worker {
+interface Worker extends RawLease {
   readonly raw: RawClient;
-  readonly lease: number;
-  readonly number: number;
 }
 
 /** A worker that runs a task, and wants `window` of them. */
@@ -22,24 +20,7 @@ async function aWorker({ address, manager }: Listening, name: string, window: nu
     .client()
     .tasks('q')
     .put('x', name, { id: `first of ${name}`, worker: name });
-  const { reader } = await raw.next(ToClient.TASK);
-  reader.u32();
-  reader.entry();
-  return { raw, lease: reader.u48(), number: reader.u48() };
-}
-
-function complete({ raw, lease, number }: Worker): void {
-  raw.send(ToManager.COMPLETE, (writer) => {
-    writer.u32(1);
-    entry(writer, () => {
-      writer.u32(9);
-      writer.u48(lease);
-      writer.u48(number);
-      writer.u32(0);
-      writer.u8(0);
-      writer.item(undefined);
-    });
-  });
+  return { raw, ...(await raw.task()) };
 }
 
 /** Eight tasks become ready by the end of A's first one, while B runs its own. How many of them each has got. */
@@ -49,7 +30,7 @@ async function dealt(window: number, tags: string[] = []): Promise<Record<string
   const a = await aWorker(at, 'A', window, tags);
   await aWorker(at, 'B', window, []);
   for (let i = 0; i < 8; i++) await queue.put('x', i, { after: ['first of A'], tags });
-  complete(a);
+  a.raw.complete(9, a);
   await until(async () => (await queue.dict.counts()).leased === 9);
   const counts: Record<string, number> = { A: 0, B: 0 };
   for (const [, { id, worker }] of await queue.dict.entries({ state: 'leased' })) {

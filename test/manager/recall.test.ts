@@ -13,10 +13,7 @@ async function aWorker({ address, manager }: Listening) {
   for (let i = 0; i < 3; i++) await queue.put('x');
   const leases: number[] = [];
   for (let i = 0; i < 3; i++) {
-    const { reader } = await worker.next(ToClient.TASK);
-    reader.u32();
-    reader.entry();
-    leases.push(reader.u48());
+    leases.push((await worker.task()).lease);
   }
   worker.send(ToManager.STARTED, (writer) => {
     writer.u32(1);
@@ -89,10 +86,7 @@ test('who has started all that it holds is not asked', async () => {
   await queue.put('x');
   await waits;
   await queue.put('x');
-  const { reader } = await worker.next(ToClient.TASK);
-  reader.u32();
-  reader.entry();
-  const held = reader.u48();
+  const { lease: held } = await worker.task();
   const another = queue.get({ signal: wait.signal });
   expect(asked(await helper.next(ToClient.RECALL))).toContain(held);
   expect(helper.frames).toEqual([]);

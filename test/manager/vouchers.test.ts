@@ -1,8 +1,8 @@
 /** What the manager gives to a worker whose group says that its process has ended: frames made by hand. */
 import { expect, test } from 'vitest';
-import { methods, ToClient, ToManager } from '#qm/protocol/messages.js';
+import { methods, ToClient } from '#qm/protocol/messages.js';
 import { KEY, listening } from '../kit/listening.ts';
-import { entry, RawClient } from '../kit/raw-client.ts';
+import { RawClient } from '../kit/raw-client.ts';
 
 const call = (raw: RawClient, method: (typeof methods.manager)[number], args: string[] = []): Promise<unknown> =>
   raw.answer(raw.call(0, methods.manager.indexOf(method), args));
@@ -47,22 +47,9 @@ test.each([
 test('what a worker said before its process ended counts, also where its group was quicker', async () => {
   const { queue, worker, gone } = await aVouched(1);
   const handle = await queue.put('x');
-  const { reader } = await worker.next(ToClient.TASK);
-  reader.u32();
-  reader.entry();
-  const [lease, number] = [reader.u48(), reader.u48()];
+  const task = await worker.task();
   await gone();
-  worker.send(ToManager.COMPLETE, (writer) => {
-    writer.u32(1);
-    entry(writer, () => {
-      writer.u32(2);
-      writer.u48(lease);
-      writer.u48(number);
-      writer.u32(0);
-      writer.u8(0);
-      writer.item('its last word');
-    });
-  });
+  worker.complete(2, task, (writer) => writer.item('its last word'));
   await worker.next(ToClient.DONE);
   await worker.destroy();
   expect(await handle.result()).toBe('its last word');

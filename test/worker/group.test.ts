@@ -69,6 +69,23 @@ describe('starting', () => {
     expect(await client.queue(said).getNowait()).toBe('teardown');
   });
 
+  test('arguments that Node.js would take for the script are refused', async () => {
+    const { client, name } = aQueue();
+    for (const execArgv of [
+      [''],
+      ['script.js'],
+      ['--no-warnings', '--'],
+      ['-'],
+      ['-r', './a.js', './b.js'],
+      [7],
+      '-r',
+    ]) {
+      const options = { queue: name, count: 1, execArgv: execArgv as string[] };
+      await expect(startWorkers(client, tasksModule, options)).rejects.toThrow(/^execArgv (has|must be)/);
+    }
+    await aGroup(client, { queue: name, count: 1, execArgv: ['--import', 'data:text/javascript,'] });
+  });
+
   test('a module by its path', async () => {
     const { client, name, queue } = aQueue();
     const group = await startWorkers(client, path.relative(process.cwd(), tasksModule.pathname), {

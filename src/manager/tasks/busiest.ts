@@ -63,14 +63,17 @@ export class Busiest {
     this.#spare = spare;
   }
 
-  /** Its window may be another one. */
+  /** Its window may be another one. What it holds is asked back, where others wait and its tasks are not tiny any more. */
   note(taker: Taker): void {
     if (taker.loops && taker.window >= TINY) this.#takers.add(taker);
-    else this.delete(taker);
+    else if (this.delete(taker) && this.#kinds.waiting > 0 && taker.spare > 0) taker.recall();
   }
 
-  delete(taker: Taker): void {
-    if (this.#takers.delete(taker)) this.#letGo();
+  /** False where it was none of them. */
+  delete(taker: Taker): boolean {
+    if (!this.#takers.delete(taker)) return false;
+    this.#letGo();
+    return true;
   }
 
   /**
