@@ -39,7 +39,7 @@ export interface StartWorkersOptions {
   heapLimit?: number | undefined;
   /** Added to this process's environment. */
   env?: Record<string, string> | undefined;
-  /** For Node, before the script. */
+  /** For Node, before the script. What Node would take for the script is refused (`TypeError`). */
   execArgv?: readonly string[] | undefined;
   /** Where the output of the processes goes. Default 'tagged'. */
   logs?: WorkerLogs | undefined;
