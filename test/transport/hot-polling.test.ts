@@ -5,10 +5,10 @@ import { HotPolling } from '#qm/transport/hot-polling.js';
 let now = 0;
 const aPolling = (cores = 2): HotPolling => new HotPolling(cores, () => now);
 
-/** Resolves when it goes round the loop no more; a round takes 0.05 ms. */
-async function settled(polling: HotPolling): Promise<void> {
+/** Resolves when it goes round the loop no more; a round takes so many ms. */
+async function settled(polling: HotPolling, round = 0.05): Promise<void> {
   while (polling.spinning) {
-    now += 0.05;
+    now += round;
     await new Promise(setImmediate);
   }
 }
@@ -57,6 +57,29 @@ describe('hot polling', () => {
     expect(polling.spinning).toBe(true);
     polling.rest();
     await settled(polling);
+  });
+
+  test('waits for as long as it may take, by what it took of late: less after short waits, and again after one for nothing', async () => {
+    const polling = aPolling();
+    /** How long it waits for nothing. */
+    const waited = async (): Promise<number> => {
+      while (!polling.spinning) polling.expects();
+      const since = now;
+      await settled(polling, 0.01);
+      return now - since;
+    };
+    const comesAfter = async (ms: number): Promise<void> => {
+      while (!polling.spinning) polling.expects();
+      now += ms;
+      polling.arrived();
+      await settled(polling);
+    };
+    expect(await waited()).toBeCloseTo(0.2, 1);
+    for (let i = 0; i < 30; i++) await comesAfter(0.01);
+    expect(await waited()).toBeCloseTo(0.1, 1);
+    expect(await waited()).toBeCloseTo(0.2, 1);
+    for (let i = 0; i < 30; i++) await comesAfter(0.045);
+    expect(await waited()).toBeCloseTo(0.2, 1);
   });
 
   test('what ends it for other work is neither the one nor the other', async () => {
