@@ -329,7 +329,8 @@ export class Session {
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    for (const call of [...this.parked.values()]) call.cancelled();
+    // Last come, first gone: one that leaves may let the next one through, and none of these is to be let through.
+    for (const call of [...this.parked.values()].reverse()) call.cancelled();
     for (const entry of this.handles.values()) entry.hold?.end();
     for (const release of [...this.holdings]) release();
     this.holdings.clear();

@@ -209,6 +209,24 @@ export function queueContract(setting: Setting): void {
       expect(await drain(queue)).toEqual(['stays 2']);
     });
 
+    test('Q2 of the blocked puts of a session that dies none goes in because another one has left', async () => {
+      const { client, name, queue } = await freshQueue<string>({ maxSize: 2 });
+      await queue.put('first');
+      const dying = await manager().client();
+      const lost = [
+        dying.queue<string>(name).putMany(['too', 'many']),
+        dying.queue<string>(name).put('would fit'),
+        dying.queue<string>(name).put('would not'),
+      ].map((put) => expect(put).rejects.toThrow());
+      await arrived(dying);
+      const next = queue.put('of somebody else');
+      await arrived(client);
+      await lose(dying, client);
+      await Promise.all(lost);
+      await next;
+      expect(await queue.snapshot()).toEqual(['first', 'of somebody else']);
+    });
+
     test('Q2 shutdown rejects every blocked putter; none is half inserted', async () => {
       const { client, queue } = await freshQueue<number>({ maxSize: 3 });
       await queue.putMany([1, 2]);

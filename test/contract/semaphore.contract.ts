@@ -1,7 +1,7 @@
 /** What a shared semaphore does, in every setting. */
 import { describe, expect, test } from 'vitest';
 import { type LockGuard, NotLockOwnerError, type SemaphoreProxy, TimeoutError, TypeMismatchError } from 'quartermaster';
-import { arrived, loseParty } from '../kit/arrived.ts';
+import { arrived, lose, loseParty } from '../kit/arrived.ts';
 import { freshName, managerOfSuite, type Setting } from '../kit/managers.ts';
 import { partyOfTest } from '../kit/parties.ts';
 
@@ -115,6 +115,23 @@ export function semaphoreContract(setting: Setting): void {
       await loseParty(doomed, observer);
       for (const guard of await Promise.all(waiting)) await guard.release();
       expect(await semaphore.available()).toBe(2);
+    });
+
+    test('L1 of those of a session that dies none is granted because another one has left', async () => {
+      const { name, semaphore } = await fresh(3);
+      const client = await manager().client();
+      const broken: (string | undefined)[] = [];
+      client.on('lockBroken', ({ lock }) => broken.push(lock));
+      const held = await client.semaphore(name).acquire(2);
+      const dying = await manager().client();
+      const lost = [3, 1, 1].map((permits) => expect(dying.semaphore(name).acquire(permits)).rejects.toThrow());
+      await arrived(dying);
+      await lose(dying, client);
+      await Promise.all(lost);
+      expect(await semaphore.available()).toBe(1);
+      await arrived(client);
+      expect(broken).not.toContain(name);
+      await held.release();
     });
 
     test('runExclusive: never more bodies at once than permits; permits come back after each', async () => {

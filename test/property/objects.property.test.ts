@@ -10,7 +10,7 @@ import { freshName, managerOfTest, type Setting, type TestManager } from '../kit
 
 const SESSIONS = 3;
 const settings: [Setting, number][] = [
-  ['memory', 300],
+  ['memory', 1000],
   ['socket', 80],
 ];
 
