@@ -73,8 +73,6 @@ export class Call {
     if (this.holding.length > 0) blocks(this);
     const { parked, link } = this.session;
     const other = parked.get(this.id);
-    // To the end: it may have gone on to wait for something else, behind others.
-    if (other !== undefined) parked.delete(this.id);
     parked.set(this.id, this);
     if (other !== undefined && other !== this) {
       // Two calls of one number: only one could be found again when the session ends.

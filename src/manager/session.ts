@@ -329,7 +329,7 @@ export class Session {
   end(): void {
     if (this.ended) return;
     this.ended = true;
-    // Last come, first gone: one that leaves may let the next one through, and none of these is to be let through.
+    // Last come, first gone: one that leaves may let through whoever came after it, and that must be none of these.
     for (const call of [...this.parked.values()].reverse()) call.cancelled();
     for (const entry of this.handles.values()) entry.hold?.end();
     for (const release of [...this.holdings]) release();
