@@ -168,7 +168,7 @@ describe.runIf(hasArenas)('arenas', () => {
       const { lease, number, region: named } = await taskByHand(reader);
       expect(named).toBeUndefined();
       if (i === 0) opened(reader, arena.id, false);
-      reader.complete(0, { lease: lease, number: number }, (w) => w.item(i));
+      reader.complete(0, { lease, number }, (w) => w.item(i));
     }
   });
 

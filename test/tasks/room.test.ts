@@ -8,6 +8,7 @@ import {
   type TaskQueueProxy,
   TimeoutError,
 } from 'quartermaster';
+import { lose } from '../kit/arrived.ts';
 import { aClient, fresh, places, sharedRig } from '../kit/tasks-rig.ts';
 
 describe.each(places)('%s', (place) => {
@@ -145,6 +146,20 @@ describe.each(places)('%s', (place) => {
     for (let i = 0; i < 4; i++) order.push(String((await elsewhere.get()).input).length);
     expect(order).toEqual([900, 1, 10_000, 1]);
     await Promise.all([huge, small]);
+  });
+
+  test('of the waiting puts of a client that is lost none goes in because another one has left', async () => {
+    const { queue, other, elsewhere } = await aQueue({ maxBytes: 1000 });
+    await queue.put('x', 'x'.repeat(900));
+    const lost = ['x'.repeat(10_000), 'would fit'].map((input) => expect(elsewhere.put('x', input)).rejects.toThrow());
+    await arrived(elsewhere);
+    const next = queue.put('x', 'of somebody else');
+    await lose(other, rig().client);
+    await Promise.all(lost);
+    await next;
+    expect(String((await take(queue)).input)).toHaveLength(900);
+    expect((await take(queue)).input).toBe('of somebody else');
+    expect(await queue.getNowait()).toBe(undefined);
   });
 
   test('a put that is aborted while somebody else holds the queue inserts nothing', async () => {
